@@ -1,0 +1,56 @@
+"""Every error skill0 raises on purpose.
+
+    Skill0Error
+    ├── ConfigError         a setting or YAML key that is unknown, contradictory or out of range
+    ├── SkillError          a skill file that is missing, empty or malformed (names file and line)
+    │   └── GroupingError   a task type that no skill file serves
+    ├── EnvError            an environment that cannot be built, or breaks the TextEnv contract
+    │   ├── GameError       a game that is corrupt or unsolvable (names the game)
+    │   └── GameStoreError  a set of games that is missing, short or fails its checksums
+    ├── RenderError         text that cannot be laid out under the style asked for
+    ├── PolicyError         a model or processor that cannot do what is asked of it
+    └── CheckpointError     a checkpoint that cannot be written or does not match what loads it
+
+Each message says what was wrong, where, and what to do about it. Failures *inside* an episode are not
+exceptions: they are data, see `skill0.envs.EnvFailure`.
+"""
+
+
+class Skill0Error(Exception):
+    """Base of all errors raised by skill0."""
+
+
+class ConfigError(Skill0Error, ValueError):
+    """A setting is unknown, contradictory or out of range."""
+
+
+class SkillError(Skill0Error, ValueError):
+    """A skill file is missing, empty or malformed."""
+
+
+class GroupingError(SkillError):
+    """A task type is served by no skill file."""
+
+
+class EnvError(Skill0Error, RuntimeError):
+    """An environment cannot be built or breaks the `TextEnv` contract."""
+
+
+class GameError(EnvError):
+    """A game is corrupt or unsolvable."""
+
+
+class GameStoreError(EnvError):
+    """A set of games is missing, short, or fails its checksums."""
+
+
+class RenderError(Skill0Error, ValueError):
+    """Text cannot be laid out under the style asked for."""
+
+
+class PolicyError(Skill0Error, RuntimeError):
+    """A model or processor cannot do what is asked of it."""
+
+
+class CheckpointError(Skill0Error, RuntimeError):
+    """A checkpoint cannot be written, or does not match what loads it."""
