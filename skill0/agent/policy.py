@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
-from skill0.context import Page
+from skill0.envs.base import Observation, Task
+
+if TYPE_CHECKING:
+    from skill0.context import Page
+    from skill0.skills.skill import SkillFile
 
 
 @dataclass(frozen=True)
@@ -20,16 +24,43 @@ class Sampling:
 
 
 @dataclass(frozen=True)
+class PastTurn:
+    """One step of an episode as history tells it: what was observed, then the action sent to the env."""
+
+    observation: str
+    action: str
+
+
+@dataclass(frozen=True)
+class EpisodeState:
+    """Everything the agent loop knows when it asks for a reply.
+
+    For scripted policies; models ignore it (they see only `PolicyInput.system`, `text` and `page`).
+    `step` is the number of actions taken so far (0 at the first turn); `history` holds all of them, oldest
+    first, whatever part of it the prompt shows; `skills` are the skill files in context (empty in the plain
+    arm), in the order they are shown.
+    """
+
+    task: Task
+    observation: Observation
+    step: int = 0
+    history: tuple[PastTurn, ...] = ()
+    skills: tuple[SkillFile, ...] = ()
+
+
+@dataclass(frozen=True)
 class PolicyInput:
     """One prompt: system and user text, and the page shown as an image before the user text.
 
-    `seed` fixes this reply's random numbers, whatever batch it is drawn in.
+    `seed` fixes this reply's random numbers, whatever batch it is drawn in. `state` is None only for the
+    dummy inputs that pad a generate call so that all processes make equally many.
     """
 
     system: str
     text: str
     page: Page | None
     seed: int = 0
+    state: EpisodeState | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -45,4 +76,10 @@ class PolicyOutput:
 
 
 class Policy(Protocol):
+    """Answers each input with one output, in order.
+
+    A reply may depend on its own input and on `sampling`, never on the batch it stands in: that is what
+    makes rollouts independent of batch size and of the number of processes.
+    """
+
     def generate(self, inputs: Sequence[PolicyInput], sampling: Sampling) -> list[PolicyOutput]: ...

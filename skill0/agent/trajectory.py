@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from skill0.context import Page
-from skill0.envs import EnvFailure, Task
-from skill0.skills import SkillFile
+from skill0.envs.base import EnvFailure, Task
+from skill0.skills.skill import SkillFile
+
+if TYPE_CHECKING:
+    from skill0.context import Page
 
 SUCCESS, FAILURE, INFRASTRUCTURE = "success", "failure", "infrastructure"
 
