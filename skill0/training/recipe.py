@@ -1,0 +1,269 @@
+"""A recipe: the YAML file that describes one whole run, from games to final evaluation.
+
+Left out on purpose: includes, interpolation, command-line overrides of single keys. A recipe is one
+file that says everything which is not a default, and the run folder keeps the resolved copy.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import hashlib
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+
+from skill0.envs.alfworld.households import HouseholdSettings
+from skill0.errors import ConfigError
+from skill0.policy.tiny import TinyPolicySettings
+from skill0.training.demonstrations import DemonstrationSettings
+from skill0.training.warmup import WarmupSettings
+
+_STRICT = ConfigDict(extra="forbid")
+
+
+@dataclass(frozen=True)
+class EnvironmentSection:
+    """Where the tasks come from.
+
+    Args:
+        games (`str`, *optional*):
+            A packed store or a directory of official games. Generated households when not given.
+        households (`HouseholdSettings`):
+            The generated households.
+        convention_seed (`int`, *optional*, defaults to `0`):
+            The one convention that the training, validation and held-out households share.
+        train_tasks, validation_tasks, heldout_tasks (`int`):
+            How many tasks of each set; validation tasks are taken out of the training data.
+        heldout_split (`str`, *optional*, defaults to `"valid_seen"`):
+            The split of `games` that the held-out tasks come from.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    games: str | None = None
+    households: HouseholdSettings = field(default_factory=HouseholdSettings)
+    convention_seed: int = 0
+    train_tasks: int = 96
+    validation_tasks: int = 24
+    heldout_tasks: int = 48
+    heldout_split: str = "valid_seen"
+
+    def __post_init__(self) -> None:
+        for name in ("train_tasks", "validation_tasks", "heldout_tasks"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"environment.{name} must be at least 1, got {getattr(self, name)}")
+
+
+@dataclass(frozen=True)
+class SkillsSection:
+    """The skill bank. `bank_for_games` replaces `bank` when games come from a store: the conventions of
+    generated households do not hold there."""
+
+    __pydantic_config__ = _STRICT
+
+    bank: str = ""
+    bank_for_games: str | None = None
+    allow_unmatched: bool = False
+
+
+@dataclass(frozen=True)
+class PolicySection:
+    """The model: `"tiny"` builds the small Qwen2.5-VL of `skill0.policy.tiny`; anything else is a path or
+    a name on the Hugging Face Hub."""
+
+    __pydantic_config__ = _STRICT
+
+    model: str = "tiny"
+    tiny: TinyPolicySettings = field(default_factory=TinyPolicySettings)
+
+
+@dataclass(frozen=True)
+class WarmupSection:
+    """Imitation before reinforcement: what is shown, and how it is learnt."""
+
+    __pydantic_config__ = _STRICT
+
+    demonstrations: DemonstrationSettings = field(default_factory=DemonstrationSettings)
+    learning: WarmupSettings = field(default_factory=WarmupSettings)
+
+
+@dataclass(frozen=True)
+class EvaluationSection:
+    """The evaluations around training.
+
+    Args:
+        temperature (`float`, *optional*, defaults to `0.0`):
+            Sampling temperature of the evaluations before and after training; 0 is greedy.
+        probe_every (`int`, *optional*, defaults to `0`):
+            Optimizer steps between the with / without probes on the validation tasks; 0 for none.
+        batch_size (`int`, *optional*, defaults to `48`):
+            Episodes that run side by side. The result does not depend on it.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    temperature: float = 0.0
+    probe_every: int = 0
+    batch_size: int = 48
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """One whole run. `training` holds fields of `Skill0Config`."""
+
+    __pydantic_config__ = _STRICT
+
+    output_dir: str
+    seed: int = 0
+    environment: EnvironmentSection = field(default_factory=EnvironmentSection)
+    skills: SkillsSection = field(default_factory=SkillsSection)
+    policy: PolicySection = field(default_factory=PolicySection)
+    warmup: WarmupSection | None = None
+    training: dict[str, Any] = field(default_factory=dict)
+    evaluation: EvaluationSection = field(default_factory=EvaluationSection)
+
+    def as_dict(self) -> dict[str, Any]:
+        return dataclasses.asdict(self)
+
+    @property
+    def digest(self) -> str:
+        """sha256 over everything but the output folder: two runs with one digest are the same run."""
+        content = {key: value for key, value in self.as_dict().items() if key != "output_dir"}
+        return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def load_recipe(
+    path: str | Path,
+    *,
+    games: str | None = None,
+    skills: str | None = None,
+    output_dir: str | None = None,
+    seed: int | None = None,
+    max_steps: int | None = None,
+) -> Recipe:
+    """Read and check a recipe. The other arguments replace the recipe's own.
+
+    Paths inside the file are relative to the file's folder, paths given as arguments to the current one.
+
+    Raises:
+        ConfigError: the file is missing or not YAML, a key is unknown, a value is out of range. Names
+            the file, the line and the key.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"{path}: no such recipe. Recipes that come with skill0 are in curricula/.")
+    text = path.read_text(encoding="utf-8")
+    try:
+        content = yaml.safe_load(text) or {}
+    except yaml.YAMLError as error:
+        raise ConfigError(f"{path}: not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path}: a recipe is a mapping of sections, found {type(content).__name__}")
+    try:
+        recipe = TypeAdapter(Recipe).validate_python(content)
+    except ValidationError as error:
+        raise ConfigError(_explain(path, text, error)) from error
+    _check_training_keys(path, text, recipe.training)
+    return _with_overrides(recipe, path.parent, games, skills, output_dir, seed, max_steps)
+
+
+def _with_overrides(
+    recipe: Recipe,
+    folder: Path,
+    games: str | None,
+    skills: str | None,
+    output_dir: str | None,
+    seed: int | None,
+    max_steps: int | None,
+) -> Recipe:
+    def beside(value: str) -> str:
+        return str((folder / value).resolve())
+
+    environment, bank = recipe.environment, recipe.skills
+    own_games = beside(environment.games) if environment.games else None
+    chosen_games = str(Path(games).resolve()) if games else own_games
+    chosen_bank = bank.bank_for_games if chosen_games and bank.bank_for_games else bank.bank
+    if not chosen_bank and not skills:
+        raise ConfigError("skills.bank: a recipe must name the skill bank to learn from")
+    model = recipe.policy.model
+    if model != "tiny" and (folder / model).is_dir():
+        model = beside(model)
+    training = dict(recipe.training) if max_steps is None else {**recipe.training, "max_steps": max_steps}
+    return dataclasses.replace(
+        recipe,
+        output_dir=str(Path(output_dir).resolve()) if output_dir else beside(recipe.output_dir),
+        seed=recipe.seed if seed is None else seed,
+        environment=dataclasses.replace(environment, games=chosen_games),
+        skills=dataclasses.replace(
+            bank, bank=str(Path(skills).resolve()) if skills else beside(chosen_bank), bank_for_games=None
+        ),
+        policy=dataclasses.replace(recipe.policy, model=model),
+        training=training,
+    )
+
+
+def _check_training_keys(path: Path, text: str, training: Mapping[str, Any]) -> None:
+    from skill0.training.config import Skill0Config
+
+    reserved = {"output_dir": "the recipe's own output_dir", "seed": "the recipe's own seed"}
+    known = [f.name for f in dataclasses.fields(Skill0Config) if f.init]
+    for key in training:
+        where = f"{path}:{_line_of(text, ('training', key))}: training.{key}"
+        if key in reserved:
+            raise ConfigError(f"{where}: set {reserved[key]} instead")
+        if key not in known:
+            raise ConfigError(f"{where}: unknown key{_suggest(key, known)}")
+
+
+def _explain(path: Path, text: str, error: ValidationError) -> str:
+    """One line per mistake: file, line, key, what is wrong."""
+    lines = []
+    for item in error.errors():
+        location = tuple(part for part in item["loc"] if isinstance(part, (str, int)))
+        key = ".".join(map(str, location))
+        if item["type"] == "unexpected_keyword_argument":
+            what = "unknown key" + _suggest(str(location[-1]), _keys_beside(location))
+        else:
+            what = f"{item['msg']} (given: {item['input']!r})"
+        lines.append(f"{path}:{_line_of(text, location)}: {key}: {what}")
+    return "\n".join(lines)
+
+
+def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
+    """The keys that the section holding `location` knows."""
+    section: Any = Recipe
+    types = {
+        "environment": EnvironmentSection, "households": HouseholdSettings, "skills": SkillsSection,
+        "policy": PolicySection, "tiny": TinyPolicySettings, "warmup": WarmupSection,
+        "demonstrations": DemonstrationSettings, "learning": WarmupSettings, "evaluation": EvaluationSection,
+    }  # fmt: skip
+    for part in location[:-1]:
+        section = types.get(str(part), section)
+    return [f.name for f in dataclasses.fields(section)]
+
+
+def _suggest(key: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(key, list(known), n=1)
+    return f"; did you mean {close[0]!r}?" if close else f"; known here: {', '.join(sorted(known))}"
+
+
+def _line_of(text: str, location: Iterable[str | int]) -> int:
+    """The line of a key path in a YAML text; the line of the deepest part that is found."""
+    node = yaml.compose(text)
+    line = 1
+    for part in location:
+        if not isinstance(node, yaml.MappingNode):
+            break
+        for key_node, value_node in node.value:
+            if key_node.value == str(part):
+                line, node = key_node.start_mark.line + 1, value_node
+                break
+        else:
+            break
+    return line

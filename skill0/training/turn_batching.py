@@ -1,0 +1,119 @@
+"""Turn batching: from turns, which carry token ids and a light page, to the tensors a training step needs.
+
+A turn keeps its page as glyph ids; pixels are made here, for one micro-batch at a time, and are gone after
+it. Prompts are padded on the left and completions on the right, so that every completion of a batch starts
+in the same column. Names of the tensors are TRL's, because TRL's loss reads them.
+
+Left out on purpose: packing several turns into one row. Sorting by length before cutting into
+micro-batches removes most of the padding that packing would, without touching attention masks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+if TYPE_CHECKING:
+    from skill0.agent import Turn
+
+
+def turn_length(turn: Turn) -> int:
+    """Tokens of a turn: prompt (visual tokens included) plus completion."""
+    return len(turn.prompt_ids) + len(turn.completion_ids)
+
+
+def length_sorted_batches(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Cut positions 0..len(lengths)-1 into micro-batches of at most `size`, neighbours in length together.
+
+    The longest come first, so that a batch that does not fit in memory fails at once. Equal lengths keep
+    their order, so the cut is the same on every run.
+    """
+    if size < 1:
+        raise ValueError(f"a micro-batch holds at least one turn, got size={size}")
+    order = sorted(range(len(lengths)), key=lambda position: (-lengths[position], position))
+    return [order[start : start + size] for start in range(0, len(order), size)]
+
+
+def collate_turns(
+    turns: Sequence[Turn],
+    *,
+    pad_token_id: int,
+    image_token_id: int,
+    device: torch.device | str = "cpu",
+) -> dict[str, Any]:
+    """One padded batch of turns, with the keys TRL's `GRPOTrainer` uses.
+
+    Pages may differ in size, and turns without a page may stand beside turns with one.
+
+    Returns a dict of
+      `prompt_ids`, `prompt_mask`          int64 (turns, prompt tokens), padded on the left;
+      `completion_ids`, `completion_mask`  int64 (turns, completion tokens), padded on the right;
+      `mm_token_type_ids`                  int64 (turns, prompt + completion tokens), 1 on image placeholders;
+      `num_images`                         list of 0 or 1 per turn, only if some turn has a page;
+      `pixel_values`                       float32 (patches of all pages, 1176), likewise;
+      `image_grid_thw`                     int64 (pages, 3), likewise.
+
+    Raises `ValueError` when there are no turns, when a completion is empty or holds an image placeholder,
+    and when a prompt does not hold exactly one placeholder per visual token of its page.
+    """
+    if not turns:
+        raise ValueError("cannot make a batch of no turns")
+    for position, turn in enumerate(turns):
+        _check_turn(turn, position, image_token_id)
+
+    prompt_ids, prompt_mask = _pad([turn.prompt_ids for turn in turns], pad_token_id, left=True)
+    completion_ids, completion_mask = _pad([turn.completion_ids for turn in turns], pad_token_id, left=False)
+    token_types = torch.cat(
+        [
+            (prompt_ids == image_token_id) & prompt_mask.bool(),
+            torch.zeros_like(completion_ids, dtype=torch.bool),
+        ],
+        dim=1,
+    )  # (turns, prompt + completion tokens)
+    batch: dict[str, Any] = {
+        "prompt_ids": prompt_ids.to(device),
+        "prompt_mask": prompt_mask.to(device),
+        "completion_ids": completion_ids.to(device),
+        "completion_mask": completion_mask.to(device),
+        "mm_token_type_ids": token_types.long().to(device),
+    }
+    pages = [turn.page for turn in turns if turn.page is not None]
+    if pages:
+        parts = [page.pixel_values() for page in pages]
+        batch["pixel_values"] = torch.cat([torch.as_tensor(pixels) for pixels, _ in parts]).to(device)
+        batch["image_grid_thw"] = torch.cat([torch.as_tensor(grid) for _, grid in parts]).to(device)
+        batch["num_images"] = [0 if turn.page is None else 1 for turn in turns]
+    return batch
+
+
+def _check_turn(turn: Turn, position: int, image_token_id: int) -> None:
+    if not turn.completion_ids:
+        raise ValueError(f"turn {position} has an empty completion: there is nothing to train on; drop it")
+    if image_token_id in turn.completion_ids:
+        raise ValueError(
+            f"turn {position}: the completion holds the image placeholder {image_token_id}, "
+            "which has no page; forbid that token while sampling"
+        )
+    placeholders = turn.prompt_ids.count(image_token_id)
+    visual_tokens = 0 if turn.page is None else turn.page.visual_tokens
+    if placeholders != visual_tokens:
+        raise ValueError(
+            f"turn {position}: the prompt holds {placeholders} image placeholders, but its page has "
+            f"{visual_tokens} visual tokens; encode the prompt and the page together"
+        )
+
+
+def _pad(
+    sequences: Sequence[Sequence[int]], pad_token_id: int, *, left: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Ids and mask, both int64 (rows, longest)."""
+    width = max(len(sequence) for sequence in sequences)
+    ids = torch.full((len(sequences), width), pad_token_id, dtype=torch.long)  # (rows, longest)
+    mask = torch.zeros_like(ids)  # (rows, longest)
+    for row, sequence in enumerate(sequences):
+        columns = slice(width - len(sequence), width) if left else slice(0, len(sequence))
+        ids[row, columns] = torch.tensor(sequence, dtype=torch.long)
+        mask[row, columns] = 1
+    return ids, mask
