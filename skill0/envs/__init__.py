@@ -1,0 +1,8 @@
+"""Environments: the contract, a checker for it, and a pool that runs many episodes at once.
+
+`skill0.envs.alfworld` holds the ALFWorld text engine; it is imported only when asked for.
+"""
+
+from skill0.envs.base import EnvFailure, Observation, StepResult, Task, TextEnv
+
+__all__ = ["EnvFailure", "Observation", "StepResult", "Task", "TextEnv"]
