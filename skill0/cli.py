@@ -1,0 +1,98 @@
+"""The `skill0` command: train, evaluate, render, skills, data, doctor.
+
+Commands are thin: each checks its arguments, calls one library function and prints what it returns.
+Heavy imports happen inside the commands, so that `skill0 --help` is instant.
+"""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from skill0.commands import data, render, skills
+from skill0.errors import Skill0Error
+
+app = typer.Typer(
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    help="Train agents with skills in context until they act without them.",
+)
+app.add_typer(skills.app, name="skills", help="Show, check and convert skill banks.")
+app.add_typer(data.app, name="data", help="Generate, verify and import games.")
+app.add_typer(render.app, name="render", help="Write what the model sees as PNG.")
+
+
+@app.command()
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A YAML recipe, for instance curricula/household_cpu.yaml.")],
+    games: Annotated[
+        Optional[Path], typer.Option(help="Official games instead of the recipe's: a packed store or $ALFWORLD_DATA.")
+    ] = None,
+    skills: Annotated[Optional[Path], typer.Option(help="Another skill bank.")] = None,
+    output: Annotated[Optional[Path], typer.Option(help="Another run folder.")] = None,
+    seed: Annotated[Optional[int], typer.Option(help="Another seed.")] = None,
+    max_steps: Annotated[Optional[int], typer.Option(help="Another number of optimizer steps.")] = None,
+) -> None:
+    """Run a whole recipe: warm-up, curriculum, evaluation before and after. Resumes an unfinished run."""
+    from skill0.training.recipe import load_recipe
+    from skill0.training.run import run_recipe
+
+    run_recipe(
+        load_recipe(
+            recipe,
+            games=str(games) if games else None,
+            skills=str(skills) if skills else None,
+            output_dir=str(output) if output else None,
+            seed=seed,
+            max_steps=max_steps,
+        )
+    )
+
+
+@app.command()
+def evaluate(
+    policy: Annotated[str, typer.Argument(help="A model folder or Hub name; 'random' for the random baseline.")],
+    games: Annotated[
+        Optional[Path], typer.Option(help="A packed store or $ALFWORLD_DATA; generated households when not given.")
+    ] = None,
+    split: Annotated[str, typer.Option(help="Which split of the games.")] = "valid_seen",
+    skills: Annotated[Optional[Path], typer.Option(help="A skill bank; adds the arm with all of its files.")] = None,
+    tasks: Annotated[Optional[int], typer.Option(help="Only this many tasks (of households: 48).")] = None,
+    convention_seed: Annotated[int, typer.Option(help="The generated households' convention.")] = 0,
+    seed: Annotated[int, typer.Option(help="Seed of households and sampling.")] = 0,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
+    workers: Annotated[int, typer.Option(help="Environment processes; 0 runs them in this one.")] = 2,
+    batch_size: Annotated[int, typer.Option(help="Episodes side by side.")] = 48,
+    json_file: Annotated[Optional[Path], typer.Option("--json", help="Write the whole report here.")] = None,
+) -> None:
+    """Every task of a split exactly once, without skills and, given a bank, with them."""
+    from skill0.commands.evaluate import evaluate_policy
+
+    evaluate_policy(
+        policy, games=games, split=split, skills=skills, tasks=tasks, convention_seed=convention_seed,
+        seed=seed, temperature=temperature, workers=workers, batch_size=batch_size, json_file=json_file,
+    )  # fmt: skip
+
+
+@app.command()
+def doctor() -> None:
+    """Print versions, devices, compilers and data, and what would fail, with the fix."""
+    from skill0.commands.doctor import print_report
+
+    raise typer.Exit(0 if print_report() else 1)
+
+
+def main() -> None:
+    """Errors that skill0 raises on purpose are messages, not tracebacks."""
+    try:
+        app()
+    except Skill0Error as error:
+        print(f"skill0: {type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()
