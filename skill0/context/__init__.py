@@ -1,0 +1,44 @@
+"""What the policy is shown: text laid out as a page that becomes an image, and the prompt beside it.
+
+from skill0.context import ContextRenderer, PageStyle, Segment
+
+page = ContextRenderer().page([Segment("observation", "You see a mug 1.")], PageStyle(cell="6x12"))
+page.visual_tokens, page.image(), page.pixel_values()
+"""
+
+from skill0.context.atlas import CELLS
+from skill0.context.layout import PageReport
+from skill0.context.page import Page, batch_pixel_values
+from skill0.context.prompts import (
+    ALFWORLD,
+    HOUSEHOLD,
+    PromptFields,
+    PromptTemplate,
+    fill,
+    template_named,
+)
+from skill0.context.renderer import ContextRenderer
+from skill0.context.roles import HISTORY_ROLES, ROLE_COLOURS, ROLES, Segment
+from skill0.context.sheet import contact_sheet
+from skill0.context.style import TOKEN_SIDE, PageStyle
+
+__all__ = [
+    "ALFWORLD",
+    "CELLS",
+    "HISTORY_ROLES",
+    "HOUSEHOLD",
+    "ROLES",
+    "ROLE_COLOURS",
+    "TOKEN_SIDE",
+    "ContextRenderer",
+    "Page",
+    "PageReport",
+    "PageStyle",
+    "PromptFields",
+    "PromptTemplate",
+    "Segment",
+    "batch_pixel_values",
+    "contact_sheet",
+    "fill",
+    "template_named",
+]

@@ -1,0 +1,118 @@
+"""The ladder of cell atlases: every glyph as a small, fixed-size picture, baked in advance.
+
+An atlas is read from the package (see `skill0.context.bake` for how it was made) and kept for the life
+of the process. Compression is a step down this ladder, never a resize: text stays as crisp as its cell
+allows.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from functools import cached_property, lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from skill0.context.roles import ROLE_COLOURS
+from skill0.errors import ConfigError
+
+CELLS = ("7x14", "6x12", "5x10", "5x9", "4x8")
+"""Cell sizes in pixels, width x height, largest first."""
+
+ATLAS_FOLDER = Path(__file__).parent / "atlases"
+NO_GLYPH = 0xFFFF
+"""What the look-up table holds for a code point that cannot be drawn."""
+
+_TABLE_SIZE = 0x3000  # no glyph of the atlases lies beyond
+
+
+def cell_size(cell: str) -> tuple[int, int]:
+    """Width and height in pixels. Raises `ConfigError` for a cell that has no atlas."""
+    if cell not in CELLS:
+        raise ConfigError(f"there is no atlas for cell {cell!r}; choose one of {', '.join(CELLS)}")
+    width, height = cell.split("x")
+    return int(width), int(height)
+
+
+def atlas_path(cell: str) -> Path:
+    return ATLAS_FOLDER / f"dejavu_sans_mono_{cell}.npz"
+
+
+def atlas_digest(codes: np.ndarray, coverage: np.ndarray) -> str:
+    """The version of an atlas: it changes when any glyph or their order does."""
+    digest = hashlib.sha256(repr(coverage.shape).encode())
+    digest.update(codes.tobytes())
+    digest.update(coverage.tobytes())
+    return digest.hexdigest()[:16]
+
+
+@dataclass(frozen=True, eq=False)
+class Atlas:
+    """Glyphs of one cell size. A coloured glyph's id is `role * num_glyphs + glyph`.
+
+    `codes` `(glyphs,)` uint32 are the code points, `coverage` `(glyphs, height, width)` uint8 the ink.
+    """
+
+    cell: str
+    codes: np.ndarray
+    coverage: np.ndarray
+    version: str
+
+    @property
+    def num_glyphs(self) -> int:
+        return len(self.codes)
+
+    @cached_property
+    def glyph_of_code(self) -> np.ndarray:
+        """Glyph by code point, uint16; everything beyond the table is clamped to its last entry."""
+        table = np.full(_TABLE_SIZE, NO_GLYPH, np.uint16)
+        drawable = self.codes < _TABLE_SIZE - 1
+        table[self.codes[drawable]] = np.flatnonzero(drawable)
+        return table
+
+    @cached_property
+    def drawable(self) -> frozenset[str]:
+        return frozenset(self.text)
+
+    @cached_property
+    def text(self) -> str:
+        """The characters in the order of their glyphs."""
+        return "".join(map(chr, self.codes))
+
+    @cached_property
+    def pixel_rows(self) -> np.ndarray:
+        """Black on white in each role's colour, `(height, roles * glyphs, width * 3)` uint8.
+
+        The pixel row comes first, so that one `take` per pixel row of a text row fills the page in order.
+        """
+        ink = self.coverage[None, ..., None].astype(np.float32) / 255  # (1, glyphs, height, width, 1)
+        colours = np.array(list(ROLE_COLOURS.values()), np.float32)[
+            :, None, None, None
+        ]  # (roles, 1, 1, 1, 3)
+        cells = np.round(255 * (1 - ink) + colours * ink).astype(
+            np.uint8
+        )  # (roles, glyphs, height, width, 3)
+        roles, glyphs, height, width, _ = cells.shape
+        by_row = cells.reshape(roles * glyphs, height, width * 3).transpose(1, 0, 2)
+        return np.ascontiguousarray(by_row)  # (height, roles * glyphs, width * 3)
+
+    def glyphs(self, text: str) -> np.ndarray:
+        """Glyph ids of `text` in the first role's colour, `(len(text),)` uint16; `NO_GLYPH` where there is none."""
+        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+        return self.glyph_of_code[np.minimum(codes, _TABLE_SIZE - 1)]
+
+
+@lru_cache(maxsize=len(CELLS))
+def load_atlas(cell: str) -> Atlas:
+    """The atlas of one cell size. Raises `ConfigError` when there is none or its file does not match its version."""
+    cell_size(cell)
+    with np.load(atlas_path(cell), allow_pickle=False) as arrays:
+        codes, coverage, version = arrays["codes"], arrays["coverage"], str(arrays["version"])
+    if atlas_digest(codes, coverage) != version:
+        raise ConfigError(
+            f"{atlas_path(cell)} is damaged: its glyphs do not match version {version}; reinstall"
+        )
+    codes.setflags(write=False)
+    coverage.setflags(write=False)
+    return Atlas(cell, codes, coverage, version)

@@ -1,0 +1,142 @@
+"""A page: rows of glyph ids that become an image, or the vision encoder's input, only when asked.
+
+A page of fifty turns is about 16 KB of ids, where its float patches are 14 MB: buffers and processes pass
+pages, and pixels are made again where they are used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from io import BytesIO
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from skill0.context.atlas import cell_size, load_atlas
+from skill0.context.layout import PageReport
+from skill0.context.pixels import PATCH_VALUES, fill_patches, grid_of
+from skill0.context.style import TOKEN_SIDE, PageStyle
+
+if TYPE_CHECKING:
+    from PIL.Image import Image
+
+
+@dataclass(frozen=True, eq=False)
+class Page:
+    """Text laid out under a style. Equal pages show the same pixels; the report plays no part in that.
+
+    `ids` `(rows, columns)` uint16, read-only: role times the number of glyphs, plus the glyph.
+    """
+
+    ids: np.ndarray
+    style: PageStyle
+    report: PageReport = field(default_factory=PageReport)
+
+    def __post_init__(self) -> None:
+        self.ids.setflags(write=False)
+
+    def __reduce__(self):  # unpickling builds the page anew, so that its ids are read-only again
+        return Page, (self.ids, self.style, self.report)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Page):
+            return NotImplemented
+        return self.style == other.style and np.array_equal(self.ids, other.ids)
+
+    def __hash__(self) -> int:
+        return hash((self.style, self.ids.tobytes()))
+
+    def __repr__(self) -> str:
+        height, width = self.size
+        return f"Page({width}x{height}, {len(self.ids)} rows, {self.visual_tokens} visual tokens)"
+
+    def _repr_png_(self) -> bytes:
+        buffer = BytesIO()
+        self.image().save(buffer, "PNG")
+        return buffer.getvalue()
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels, both multiples of 28."""
+        return self.style.size(len(self.ids))
+
+    @property
+    def visual_tokens(self) -> int:
+        """Tokens the language model sees: one per 28 x 28 pixels."""
+        return self.style.visual_tokens(len(self.ids))
+
+    def array(self) -> np.ndarray:
+        """The image, `(height, width, 3)` uint8."""
+        height, width = self.size
+        rows, columns = self.ids.shape
+        pitch = self.style.pitch
+        # The last row's leading may reach below the page.
+        canvas = np.full((max(height, rows * pitch), width * 3), 255, np.uint8)
+        text = canvas[: rows * pitch].reshape(rows, pitch, width * 3) if rows else canvas[None, :0]
+        ink = columns * cell_size(self.style.cell)[0] * 3
+        for y, glyphs in enumerate(load_atlas(self.style.cell).pixel_rows if rows else ()):
+            text[:, y, :ink] = glyphs.take(self.ids, axis=0).reshape(rows, ink)
+        return canvas[:height].reshape(height, width, 3)
+
+    def image(self) -> Image:
+        """The image as an RGB PIL image."""
+        from PIL import Image
+
+        return Image.fromarray(self.array())
+
+    def pixel_values(self) -> tuple[np.ndarray, np.ndarray]:
+        """`pixel_values` `(patches, 1176)` float32 and `image_grid_thw` `(1, 3)` int64 of Qwen2.5-VL."""
+        return batch_pixel_values([self])
+
+    def text(self) -> str:
+        """The text as shown, one line per row, without trailing spaces."""
+        return "\n".join(self.row_texts())
+
+    def row_texts(self) -> list[str]:
+        """The text of every row, without trailing spaces."""
+        atlas = load_atlas(self.style.cell)
+        characters = np.array(list(atlas.text))[self.ids % atlas.num_glyphs]  # (rows, columns)
+        return ["".join(row).rstrip(" ") for row in characters]
+
+    def token_index(self, row: int, column: int) -> int:
+        """Which of the page's visual tokens (row by row, from 0) shows the centre of a text cell.
+
+        Raises `IndexError` for a cell that is not on the page.
+        """
+        rows, columns = self.ids.shape
+        if not (0 <= row < rows and 0 <= column < columns):
+            raise IndexError(f"cell ({row}, {column}) is not on a page of {rows} rows and {columns} columns")
+        return int(self.cell_tokens()[row, column])
+
+    def cell_tokens(self) -> np.ndarray:
+        """For every text cell the visual token that shows its centre, `(rows, columns)` int64."""
+        rows, columns = self.ids.shape
+        cell_width, cell_height = cell_size(self.style.cell)
+        down = (np.arange(rows) * self.style.pitch + cell_height // 2) // TOKEN_SIDE  # (rows,)
+        across = (np.arange(columns) * cell_width + cell_width // 2) // TOKEN_SIDE  # (columns,)
+        return down[:, None] * (self.size[1] // TOKEN_SIDE) + across[None]
+
+    def find(self, text: str) -> list[tuple[int, int]]:
+        """Row and column of every place where `text` stands within one row, from top to bottom."""
+        places = []
+        for row, shown in enumerate(self.row_texts()):
+            column = shown.find(text) if text else -1
+            while column >= 0:
+                places.append((row, column))
+                column = shown.find(text, column + 1)
+        return places
+
+
+def batch_pixel_values(pages: Sequence[Page]) -> tuple[np.ndarray, np.ndarray]:
+    """The vision encoder's input for several pages, one after another.
+
+    Returns `pixel_values` `(patches of all pages, 1176)` float32 and `image_grid_thw` `(pages, 3)` int64, bit-equal
+    to transformers' Qwen2-VL image processor (PIL back end) given the pages' images.
+    """
+    grids = np.array([grid_of(*page.size) for page in pages], np.int64).reshape(-1, 3)  # (pages, 3)
+    ends = np.cumsum(grids.prod(axis=1))
+    values = np.empty((int(ends[-1]) if len(ends) else 0, PATCH_VALUES), np.float32)
+    for page, end, (_, down, across) in zip(pages, ends, grids, strict=True):
+        fill_patches(page.array(), values[end - down * across : end])
+    return values, grids

@@ -1,0 +1,55 @@
+"""From a page's pixels to what Qwen2.5-VL's vision encoder takes, bit-equal to the installed image processor.
+
+Because a page's sides are multiples of 28 within the processor's limits, its resize does nothing, and what is
+left is a table over the 256 grey levels of each channel and a reordering into patches: 14 x 14 pixels, four
+patches (2 x 2) of one visual token in a row, each patch twice (one image stands for two video frames).
+Tested against `Qwen2VLImageProcessorPil` by tests/context/test_pixels.py.
+"""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import numpy as np
+
+PATCH_SIDE, MERGE, FRAMES, CHANNELS = 14, 2, 2, 3
+PATCH_VALUES = CHANNELS * FRAMES * PATCH_SIDE**2
+"""Floats per patch: 1176."""
+
+IMAGE_MEAN = (0.48145466, 0.4578275, 0.40821073)
+IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
+"""CLIP's statistics, which Qwen2.5-VL keeps."""
+
+
+@lru_cache(maxsize=1)
+def normalisation_table() -> np.ndarray:
+    """Float value of each grey level, `(channels, 256)` float32, by the processor's own order of roundings."""
+    rescaled = (np.arange(256, dtype=np.float64) * (1 / 255)).astype(np.float32)  # (256,)
+    mean = np.array(IMAGE_MEAN, np.float32)[:, None]
+    std = np.array(IMAGE_STD, np.float32)[:, None]
+    table = (rescaled[None] - mean) / std  # (channels, 256)
+    table.setflags(write=False)
+    return table
+
+
+def grid_of(height: int, width: int) -> tuple[int, int, int]:
+    """`image_grid_thw` of an image: one frame pair, and patches down and across."""
+    return 1, height // PATCH_SIDE, width // PATCH_SIDE
+
+
+def patch_bytes(image: np.ndarray) -> np.ndarray:
+    """Patches of an image `(height, width, 3)` uint8 in the encoder's order, `(patches, 3, 196)` uint8."""
+    height, width, channels = image.shape
+    side = PATCH_SIDE * MERGE
+    blocks = image.reshape(height // side, MERGE, PATCH_SIDE, width // side, MERGE, PATCH_SIDE, channels)
+    ordered = blocks.transpose(0, 3, 1, 4, 6, 2, 5)  # (down, across, merge, merge, channels, rows, columns)
+    return ordered.reshape(-1, channels, PATCH_SIDE**2)
+
+
+def fill_patches(image: np.ndarray, out: np.ndarray) -> None:
+    """Writes the patches of an image `(height, width, 3)` uint8 into `out` `(patches, 1176)` float32."""
+    patches = patch_bytes(image)
+    frames = out.reshape(len(patches), CHANNELS, FRAMES, PATCH_SIDE**2)
+    for channel, values in enumerate(normalisation_table()):
+        frames[:, channel, 0] = values[patches[:, channel]]
+        frames[:, channel, 1] = frames[:, channel, 0]

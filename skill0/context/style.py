@@ -1,0 +1,99 @@
+"""How a page looks: cell, width, leading, and how many visual tokens it may cost."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+
+from skill0.context.atlas import CELLS, cell_size
+from skill0.errors import ConfigError
+
+TOKEN_SIDE = 28
+"""A visual token of Qwen2.5-VL shows 28 x 28 pixels: 2 x 2 merged patches of 14 x 14."""
+
+MIN_PIXELS = 56 * 56
+MAX_PIXELS = 16384 * TOKEN_SIDE**2
+MAX_ASPECT = 200
+"""Limits of the published Qwen2.5-VL image processor: within them an aligned image is not resampled."""
+
+
+def _round_up(pixels: int) -> int:
+    return -(-pixels // TOKEN_SIDE) * TOKEN_SIDE
+
+
+@dataclass(frozen=True)
+class PageStyle:
+    """The look of a page. Raises `ConfigError` for a value out of range.
+
+    `cell` is one of `CELLS`; `width` in pixels is a multiple of 28, at least 56; `leading` is white space in
+    pixels below each text row (cell 7x14 with leading 14 puts one text row into each row of visual tokens);
+    `max_visual_tokens` makes the oldest history give way (None: as many as the image processor takes).
+    """
+
+    cell: str = "6x12"
+    width: int = 392
+    leading: int = 0
+    max_visual_tokens: int | None = None
+
+    def __post_init__(self) -> None:
+        cell_size(self.cell)
+        if self.width % TOKEN_SIDE or not 56 <= self.width <= TOKEN_SIDE * MAX_ASPECT:
+            raise ConfigError(
+                f"a page's width must be a multiple of 28 from 56 to 5600 pixels, not {self.width}"
+            )
+        if not 0 <= self.leading <= 10 * TOKEN_SIDE:
+            raise ConfigError(f"leading must be 0 to 280 pixels, not {self.leading}")
+        least = max(4, self.visual_tokens(1))
+        if self.max_visual_tokens is not None and self.max_visual_tokens < least:
+            raise ConfigError(
+                f"max_visual_tokens={self.max_visual_tokens} holds no text at cell {self.cell} and width"
+                f" {self.width}: one row costs {least} visual tokens"
+            )
+
+    @property
+    def columns(self) -> int:
+        """Characters in a row."""
+        return self.width // cell_size(self.cell)[0]
+
+    @property
+    def pitch(self) -> int:
+        """Pixels from one text row to the next."""
+        return cell_size(self.cell)[1] + self.leading
+
+    @property
+    def token_limit(self) -> int:
+        """Visual tokens a page may have: `max_visual_tokens`, but never more than the image processor takes."""
+        tall = MAX_ASPECT * (self.width // TOKEN_SIDE) ** 2
+        limit = min(MAX_PIXELS // TOKEN_SIDE**2, tall)
+        return limit if self.max_visual_tokens is None else min(limit, self.max_visual_tokens)
+
+    @property
+    def max_rows(self) -> int:
+        """Text rows that `token_limit` has room for."""
+        token_rows = self.token_limit // (self.width // TOKEN_SIDE)
+        return (token_rows * TOKEN_SIDE + self.leading) // self.pitch
+
+    def size(self, rows: int) -> tuple[int, int]:
+        """Height and width in pixels of a page of `rows` text rows; a page without text is 56 x 56."""
+        if rows == 0:
+            return 56, 56
+        inked = rows * self.pitch - self.leading  # nothing follows the last row
+        return _round_up(max(inked, math.ceil(MIN_PIXELS / self.width))), self.width
+
+    def visual_tokens(self, rows: int) -> int:
+        """Visual tokens of a page of `rows` text rows."""
+        height, width = self.size(rows)
+        return (height // TOKEN_SIDE) * (width // TOKEN_SIDE)
+
+    def compressed(self, factor: float) -> PageStyle:
+        """This style in the atlas whose cell area is nearest to `1 / factor` of this one's, never a larger cell.
+
+        A larger factor never gives a larger cell. Factors of 1 and below change nothing. Raises `ConfigError`
+        for a factor that is not a positive number.
+        """
+        if not (math.isfinite(factor) and factor > 0):
+            raise ConfigError(f"a compression factor must be a positive number, not {factor}")
+        area = math.prod(cell_size(self.cell))
+        rungs = [cell for cell in CELLS if math.prod(cell_size(cell)) <= area]
+        nearest = min(rungs, key=lambda cell: abs(math.prod(cell_size(cell)) - area / max(factor, 1.0)))
+        return replace(self, cell=nearest)
