@@ -2,10 +2,10 @@
 
     python examples/count_placements.py ../shared/data/alfworld -o skill0/envs/alfworld/placements.json
 
-Of every train game it reads the initial facts of the PDDL problem. Object counts are over games (a scene used
-by many games counts as often); receptacle counts are over scenes, each once, since a scene is always furnished
-alike. Rooms follow ALFRED's scene numbers: 1-30 kitchens, 201-230 living rooms, 301-330 bedrooms, 401-430
-bathrooms. Things that can be neither picked up nor switched on (walls, windows, ...) are left out.
+Of every train game it reads the initial facts of the PDDL problem. Object counts are over games (a scene
+used by many games counts as often); receptacle counts are over scenes, each once, since a scene is always
+furnished alike. Rooms follow ALFRED's scene numbers: 1-30 kitchens, 201-230 living rooms, 301-330 bedrooms,
+401-430 bathrooms. Things that can be neither picked up nor switched on (walls, windows, ...) are left out.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ def initial_facts(problem: str) -> Iterator[tuple[str, list[str]]]:
 
 
 def scene_number(game_id: str) -> int:
-    """The ALFRED scene in a game's folder name, `<task>-<object>-<container>-<receptacle>-<scene>/<trial>`."""
+    """The ALFRED scene in a game's id, `<task>-<object>-<container>-<receptacle>-<scene>/<trial>`."""
     return int(game_id.split("/")[0].rsplit("-", 1)[1])
 
 

@@ -4,8 +4,8 @@ The engine's own rules shape the text (each is tested against the engine):
 - An id must contain `_bar_` to be numbered, and numbers are dealt out in descending order of the sorted ids;
   the suffix 999 - number makes the engine say "mug 2" where the household says mug number 2.
 - A basin's id must read `Sink_bar_..._SinkBasin`: the engine appends "basin" to the name before `_bar_`.
-- The agent starts at a location without receptacles, so that the introduction says "in the middle of a room".
-- Every receptacle has a location of its own; of two that share one, the engine lets nobody "go to" the second.
+- The agent starts where no receptacle is, so that the introduction says "in the middle of a room".
+- Every receptacle has a location of its own; of two that share one, nobody can "go to" the second.
 - `canContain` is needed for each pair of types, or "move" is never admissible and the goal out of reach.
 - Types no thing of the household has (other tools, knives) may be absent.
 - A thing is named by its type and number; facts not given are false.
@@ -76,8 +76,7 @@ class Household:
 
     @property
     def starts_won(self) -> bool:
-        """Whether the targets are where they should go already (a plain or pick-two task, won by doing nothing
-        but moving one of them)."""
+        """Whether something of the target's kind is at the goal's destination already."""
         if not self.goal.destination:
             return False
         return any(

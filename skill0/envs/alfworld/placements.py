@@ -47,7 +47,7 @@ class Placements:
 @lru_cache(maxsize=1)
 def placements() -> Placements:
     """The counts, read once."""
-    text = (resources.files(__package__) / "placements.json").read_text(encoding="utf-8")
+    text = (resources.files("skill0.envs.alfworld") / "placements.json").read_text(encoding="utf-8")
     raw = json.loads(text)
     names = {*raw["accepts"], *raw["objects"]}
     names |= {kind for scenes in raw["scenes"].values() for scene in scenes for kind in scene}
