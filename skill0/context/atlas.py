@@ -98,14 +98,14 @@ class Atlas:
         return np.ascontiguousarray(by_row)  # (height, roles * glyphs, width * 3)
 
     def glyphs(self, text: str) -> np.ndarray:
-        """Glyph ids of `text` in the first role's colour, `(len(text),)` uint16; `NO_GLYPH` where there is none."""
+        """Glyphs of `text`, `(len(text),)` uint16; `NO_GLYPH` for a character that has none."""
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
         return self.glyph_of_code[np.minimum(codes, _TABLE_SIZE - 1)]
 
 
 @lru_cache(maxsize=len(CELLS))
 def load_atlas(cell: str) -> Atlas:
-    """The atlas of one cell size. Raises `ConfigError` when there is none or its file does not match its version."""
+    """The atlas of one cell size. Raises `ConfigError` when there is none, or when its file is damaged."""
     cell_size(cell)
     with np.load(atlas_path(cell), allow_pickle=False) as arrays:
         codes, coverage, version = arrays["codes"], arrays["coverage"], str(arrays["version"])

@@ -2,8 +2,8 @@
 
 Each glyph is drawn once at `OVERSAMPLING` times its size, where hinting no longer shows, and averaged
 down by boxes into an integer cell, so that a page needs no font, no shaping engine and no rasteriser when
-it is made: what the model sees is the same on every machine. The font is matplotlib's own copy (a dependency already); its
-licence lies beside the atlases.
+it is made: what the model sees is the same on every machine. The font is matplotlib's own copy (a
+dependency already); its licence lies beside the atlases.
 
 Left out: shaping, combining marks and wide characters (`skill0.context.text` writes those as escapes).
 """
@@ -57,7 +57,10 @@ def _draw_large(font: ImageFont.FreeTypeFont, char: str) -> tuple[np.ndarray, in
 def _bake_glyph(
     font: ImageFont.FreeTypeFont, char: str, size: tuple[int, int], above: int, lower: int = 0
 ) -> np.ndarray:
-    """One glyph as cell coverage `(height, width)`: base line below row `above`, top at least `lower` 1/16 px down."""
+    """One glyph as cell coverage `(height, width)`, its base line below row `above`.
+
+    The highest ink stays `lower` sixteenths of a pixel below the cell's top edge.
+    """
     width, height = size
     ink, top, left = _draw_large(font, char)
     bottom = top - ink.shape[0]

@@ -3,8 +3,8 @@
 A segment starts on a new row. Lines wrap at spaces; a word longer than a row is split. Indentation is kept on
 a line's first row (up to half the width). Skill and note segments keep their blank lines, history does not.
 
-When the rows exceed the style's limit, the oldest history segments are dropped whole and a note in their place
-says how many; if not even the newest fits, only its last rows are kept. Skills and notes never give way.
+When the rows exceed the style's limit, the oldest history segments are dropped whole and a note in their
+place says how many; if not even the newest fits, only its last rows are kept. Skills and notes always stay.
 """
 
 from __future__ import annotations
@@ -26,8 +26,8 @@ from skill0.errors import RenderError
 class PageReport:
     """What happened to the text on its way to a page.
 
-    `segments_dropped` whole history segments and `rows_dropped` rows (those of dropped segments included) gave
-    way to the limit. `substitutions` counts characters shown as an escape, by code point, and
+    `segments_dropped` whole history segments and `rows_dropped` rows (those of dropped segments included)
+    gave way to the limit. `substitutions` counts characters shown as an escape, by code point, and
     `normalisations` other changes, by kind (see `skill0.context.text`), in the segments shown.
     `segment_rows` holds the first row and the row after the last of every segment given; empty when dropped.
     """
@@ -54,7 +54,7 @@ class SegmentRows:
 
 
 def wrap(line: str, columns: int) -> list[str]:
-    """One line as rows of at most `columns` characters, without trailing spaces. A blank line is one empty row."""
+    """One line as rows of at most `columns` characters, no trailing spaces. A blank line is one empty row."""
     line = line.rstrip(" ")
     indent = len(line) - len(line.lstrip(" "))
     if indent > columns // 2:
@@ -92,8 +92,8 @@ def _marker(segments_dropped: int, rows_cut: int, columns: int) -> str:
     return next(form for form in forms if len(form) <= columns)
 
 
-def _raise_too_long(segments: Sequence[Segment], style: PageStyle, rows: int) -> None:
-    """Skills and notes alone do not fit: says by how much, and which smaller cells would do."""
+def _too_long(segments: Sequence[Segment], style: PageStyle, rows: int) -> RenderError:
+    """Skills and notes alone do not fit: says by how much, and what each smaller cell would need."""
     fixed = [segment for segment in segments if segment.role not in HISTORY_ROLES]
     needed = style.visual_tokens(rows)
     smaller = []
@@ -101,11 +101,12 @@ def _raise_too_long(segments: Sequence[Segment], style: PageStyle, rows: int) ->
         other = PageStyle(cell, style.width, style.leading)
         other_rows = sum(len(lay_out_segment(segment, other)) for segment in fixed) + 1
         smaller.append(f"{cell} needs {other.visual_tokens(other_rows)}")
-    raise RenderError(
-        f"skills and notes need {needed} visual tokens ({rows} rows at cell {style.cell}, width {style.width},"
-        f" leading {style.leading}), {needed - style.token_limit} more than the {style.token_limit} allowed;"
-        " only history may be dropped. Raise max_visual_tokens, show fewer skill files, or choose a smaller"
-        f" cell{' (' + ', '.join(smaller) + ')' if smaller else ''}"
+    advice = f", or choose a smaller cell ({', '.join(smaller)})" if smaller else ""
+    return RenderError(
+        f"skills and notes need {needed} visual tokens ({rows} rows at cell {style.cell}, width"
+        f" {style.width}, leading {style.leading}); {style.token_limit} are allowed,"
+        f" {needed - style.token_limit} fewer; only history may be dropped."
+        f" Raise max_visual_tokens, show fewer skill files{advice}"
     )
 
 
@@ -139,7 +140,7 @@ def assemble(
         )
         fixed_rows += bool(history)  # the marker
         if fixed_rows > style.max_rows:
-            _raise_too_long(segments, style, fixed_rows)
+            raise _too_long(segments, style, fixed_rows)
         count, rows_cut = _first_kept(laid, history, style.max_rows - fixed_rows)
         dropped, marker_at = history[:count], history[0]
         for i in dropped:

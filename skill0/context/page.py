@@ -131,8 +131,8 @@ class Page:
 def batch_pixel_values(pages: Sequence[Page]) -> tuple[np.ndarray, np.ndarray]:
     """The vision encoder's input for several pages, one after another.
 
-    Returns `pixel_values` `(patches of all pages, 1176)` float32 and `image_grid_thw` `(pages, 3)` int64, bit-equal
-    to transformers' Qwen2-VL image processor (PIL back end) given the pages' images.
+    Returns `pixel_values` `(patches of all pages, 1176)` float32 and `image_grid_thw` `(pages, 3)` int64,
+    bit-equal to transformers' Qwen2-VL image processor (PIL back end) given the pages' images.
     """
     grids = np.array([grid_of(*page.size) for page in pages], np.int64).reshape(-1, 3)  # (pages, 3)
     ends = np.cumsum(grids.prod(axis=1))

@@ -23,7 +23,7 @@ IMAGE_STD = (0.26862954, 0.26130258, 0.27577711)
 
 @lru_cache(maxsize=1)
 def normalisation_table() -> np.ndarray:
-    """Float value of each grey level, `(channels, 256)` float32, by the processor's own order of roundings."""
+    """Float value of each grey level, `(channels, 256)` float32, rounded where the processor rounds."""
     rescaled = (np.arange(256, dtype=np.float64) * (1 / 255)).astype(np.float32)  # (256,)
     mean = np.array(IMAGE_MEAN, np.float32)[:, None]
     std = np.array(IMAGE_STD, np.float32)[:, None]

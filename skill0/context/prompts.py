@@ -2,8 +2,8 @@
 
 A template is a few sections of text with named fields. A section whose field has nothing to say is left out,
 so one template serves every setting: skills and history in the image, in the text, or nowhere. Values are
-put in once and never read as templates, whatever braces they hold. The wording is this project's own; the fields
-are the reference's (SKILL0, appendix: instruction, step count, history, observation, admissible actions, reply format).
+put in once and never read as templates, whatever braces they hold. The wording is this project's own; the
+fields are SKILL0's: instruction, step count, history, observation, admissible actions, reply format.
 """
 
 from __future__ import annotations
@@ -58,9 +58,10 @@ class PromptFields:
 class PromptTemplate:
     """How a prompt is worded. Raises `ConfigError` for a field that does not exist.
 
-    `user` are sections joined by `separator`; fields stand in braces. `image_of_skills`, `image_of_history` are
-    the sentences `{image}` consists of when the page shows them; `compression_request` is what `{compression}`
-    says when `asks_compression`. `admissible_form` words one admissible action, `admissible_separator` joins them.
+    `user` are sections joined by `separator`; fields stand in braces. `image_of_skills`, `image_of_history`
+    are the sentences that `{image}` consists of when the page shows them; `compression_request` is what
+    `{compression}` says when `asks_compression`. `admissible_form` words one admissible action and
+    `admissible_separator` joins them.
     """
 
     name: str
@@ -116,7 +117,7 @@ def _values(template: PromptTemplate, fields: PromptFields) -> dict[str, str]:
 
 
 def _fill_section(section: str, values: Mapping[str, str]) -> str:
-    """The section with its fields filled in one pass; empty when it names a field and one it names is empty."""
+    """The section with its fields filled in one pass; empty when a field it names is empty."""
     if any(not values[name] for name in _FIELD.findall(section)):
         return ""
     return _FIELD.sub(lambda match: values[match[1]], section)
@@ -134,17 +135,17 @@ ALFWORLD = PromptTemplate(
         "You now observe:\n{observation}",
         "State: {status}",
         "Commands that are possible now:\n{admissible}",
-        "First think, between <think> and </think>: what does the task still need, where is it likely to be, and"
-        " which command brings you closer? Then give exactly one of the possible commands, word for word, between"
-        " <action> and </action>.",
+        "First think, between <think> and </think>: what does the task still need, where is it likely to be,"
+        " and which command brings you closer? Then give exactly one of the possible commands, word for word,"
+        " between <action> and </action>.",
         "{compression}",
     ),
-    image_of_skills="The image holds skills, written in black, that were learned in households like this one.",
-    image_of_history="The image holds what happened so far, oldest first: what you observed in blue, what you did in"
-    " red. Where it says [.. n earlier ..], older lines were left out.",
-    compression_request="Last, choose how small the text of your next image may be: a factor of 1 keeps its size, larger"
-    " factors cost fewer tokens but are harder to read. Give one number from 1 to 5 between <compression> and"
-    " </compression>.",
+    image_of_skills="The image holds skills, in black, that were learned in households like this one.",
+    image_of_history="The image holds what happened so far, oldest first: what you observed in blue, what you"
+    " did in red. Where it says [.. n earlier ..], older steps were left out.",
+    compression_request="Last, choose how small the text of your next image may be: a factor of 1 keeps its"
+    " size, larger factors cost fewer tokens but are harder to read. Give one number from 1 to 5 between"
+    " <compression> and </compression>.",
     admissible_form="- {}",
 )
 """For Qwen2.5-VL-Instruct models."""

@@ -20,7 +20,7 @@ ROLE_COLOURS: dict[str, tuple[int, int, int]] = {
     "information": RED,
     "note": GREY,
 }
-"""RGB by role. ALFWorld shows observations and actions, Search queries and information (SKILL0, section 4)."""
+"""RGB by role. ALFWorld shows observations and actions, Search queries and information (SKILL0)."""
 
 ROLES = tuple(ROLE_COLOURS)
 

@@ -46,9 +46,8 @@ def contact_sheet(pages: Sequence[Page], captions: Sequence[str], columns: int =
     from PIL import Image
 
     if not pages or len(pages) != len(captions):
-        raise RenderError(
-            f"a contact sheet needs pages and one caption for each: {len(pages)} pages, {len(captions)} captions"
-        )
+        given = f"{len(pages)} pages, {len(captions)} captions"
+        raise RenderError(f"a contact sheet needs pages and one caption for each, not {given}")
     tiles = [_framed(page, caption) for page, caption in zip(pages, captions, strict=True)]
     lines = [tiles[start : start + columns] for start in range(0, len(tiles), columns)]
     line_heights = [max(tile.shape[0] for tile in line) + _GAP for line in lines]

@@ -62,7 +62,7 @@ class PageStyle:
 
     @property
     def token_limit(self) -> int:
-        """Visual tokens a page may have: `max_visual_tokens`, but never more than the image processor takes."""
+        """Visual tokens a page may have: `max_visual_tokens`, never more than the image processor takes."""
         tall = MAX_ASPECT * (self.width // TOKEN_SIDE) ** 2
         limit = min(MAX_PIXELS // TOKEN_SIDE**2, tall)
         return limit if self.max_visual_tokens is None else min(limit, self.max_visual_tokens)
@@ -86,7 +86,7 @@ class PageStyle:
         return (height // TOKEN_SIDE) * (width // TOKEN_SIDE)
 
     def compressed(self, factor: float) -> PageStyle:
-        """This style in the atlas whose cell area is nearest to `1 / factor` of this one's, never a larger cell.
+        """This style in the cell whose area is nearest to `1 / factor` of this one's, never a larger cell.
 
         A larger factor never gives a larger cell. Factors of 1 and below change nothing. Raises `ConfigError`
         for a factor that is not a positive number.

@@ -45,7 +45,8 @@ _INVISIBLE_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 class CleanText:
     """Drawable text, with what was done to it.
 
-    `substitutions` counts escaped characters by code point ("U+4E2D"), `normalisations` the other changes by kind.
+    `substitutions` counts escaped characters by code point ("U+4E2D"), `normalisations` the other changes by
+    kind.
     """
 
     text: str
