@@ -27,7 +27,8 @@ class SkillFile:
     """A named group of skills: the unit S_k that helpfulness is measured for (SKILL0, section 3).
 
     `task_types` are the declared task types the file serves; empty means undeclared.
-    `source` is the path it was read from ("" for one made in memory); `sha256` is of the file's bytes.
+    `source` is the path it was read from ("" for one made in memory); `sha256` is of the file's bytes;
+    `lines` tells on which line of `source` each skill starts (empty for one made in memory).
     """
 
     name: str
@@ -37,3 +38,4 @@ class SkillFile:
     description: str = ""
     source: str = field(default="", compare=False)
     sha256: str = field(default="", compare=False)
+    lines: tuple[int, ...] = field(default=(), compare=False)

@@ -1,0 +1,165 @@
+"""`skill0 skills`: show, check and convert skill banks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from enum import Enum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from skill0.envs.alfworld import Game
+    from skill0.skills import SkillBank
+
+app = typer.Typer(no_args_is_help=True)
+
+PathArgument = Annotated[Path, typer.Argument(help="A skill bank, in any of the three formats.")]
+LenientOption = Annotated[
+    bool, typer.Option("--lenient", help="Warn of what the Agent Skills specification forbids, and go on.")
+]
+
+
+class Format(str, Enum):
+    """The formats that are written."""
+
+    MARKDOWN = "markdown"
+    AGENT_SKILLS = "agent-skills"
+
+
+@app.command()
+def show(
+    path: PathArgument,
+    games: Annotated[
+        Path | None,
+        typer.Option(help="Group over the tasks of these games (store, folder or $ALFWORLD_DATA)."),
+    ] = None,
+    split: Annotated[str, typer.Option(help="Which split of the games.")] = "train",
+    lenient: LenientOption = False,
+) -> None:
+    """Print a bank, its digest, and which file serves which task type and why.
+
+    Without --games, over the task types that the files declare.
+    """
+    from rich.console import Console
+
+    from skill0.skills import group_by_relevance
+
+    bank = _load(path, lenient)
+    console = Console()
+    for file in bank:
+        serves = ", ".join(file.task_types) or "undeclared"
+        console.rule(f"{file.name}: {file.title}", align="left")
+        console.print(f"{file.description}\nserves: {serves}   read from: {file.source}", markup=False)
+        for number, skill in enumerate(file.skills, 1):
+            console.print(f"{number}. {skill.title}. {skill.principle}", markup=False)
+            for label, text in (("when", skill.when_to_apply), ("brief", skill.brief)):
+                if text:
+                    console.print(f"   {label}: {text}", markup=False, style="dim")
+    console.print(f"\ndigest {bank.digest}", markup=False)
+    if games is not None:
+        from skill0.envs.alfworld import load_games, tasks_from
+
+        tasks = tasks_from(load_games(games, split))
+    else:
+        tasks = _declared_tasks(bank)
+    console.print(group_by_relevance(bank, tasks, allow_unmatched=True).table())
+
+
+@app.command()
+def lint(
+    path: PathArgument,
+    games_per_type: Annotated[
+        int, typer.Option(help="Generated households to play for each task type, to learn the live commands.")
+    ] = 3,
+    lenient: LenientOption = False,
+) -> None:
+    """Check a bank against the commands that the live engine offers. Exits with 1 when something is found."""
+    from skill0.envs.alfworld import TASK_TYPES, HouseholdSettings, generate_games
+    from skill0.skills import lint as lint_bank
+
+    bank = _load(path, lenient)
+    games: list[Game] = []
+    for size in ("small", "large"):
+        settings = HouseholdSettings(size=size)
+        games += generate_games(games_per_type * len(TASK_TYPES), seed=0, settings=settings)
+    commands = live_commands(games)
+    findings = lint_bank(bank, commands)
+    for finding in findings:
+        typer.echo(str(finding))
+    skills = sum(len(file.skills) for file in bank)
+    typer.echo(
+        f"{len(bank)} files, {skills} skills against {len(commands)} live commands of {len(games)} games: "
+        f"{len(findings)} finding(s)"
+    )
+    raise typer.Exit(1 if findings else 0)
+
+
+@app.command()
+def convert(
+    path: PathArgument,
+    folder: Annotated[Path, typer.Argument(help="Where to write; must hold no other skills.")],
+    to: Annotated[Format, typer.Option(help="The format to write.")],
+    lenient: LenientOption = False,
+) -> None:
+    """Write a bank in another format, and read it back to see that nothing was lost."""
+    from skill0.errors import SkillError
+    from skill0.skills import SkillBank, write_agent_skills, write_markdown
+
+    bank = _load(path, lenient)
+    paths = (write_markdown if to is Format.MARKDOWN else write_agent_skills)(bank, folder)
+    written = SkillBank.load(folder)
+    if written.digest != bank.digest:
+        raise SkillError(f"{folder}: what was written does not read back as {path}; please report this")
+    typer.echo(f"{len(paths)} files written to {folder}, digest {written.digest}")
+
+
+def live_commands(games: Sequence[Game]) -> set[str]:
+    """Every command the engine offers on the way of each game's winning plan.
+
+    Raises `GameError` when a plan does not win its game.
+    """
+    from skill0.envs.alfworld import AlfWorldEnv
+    from skill0.errors import GameError
+
+    commands: set[str] = set()
+    env = AlfWorldEnv()
+    try:
+        for game in _progress(games, "Playing winning plans"):
+            commands.update(env.reset(game.as_task()).admissible or ())
+            won = False
+            for action in game.walkthrough:
+                result = env.step(action)
+                commands.update(result.observation.admissible or ())
+                won = bool(result.info["won"])
+            if not won:
+                raise GameError(f"{game.id}: its own plan does not win it; generate or import it again")
+    finally:
+        env.close()
+    return commands
+
+
+def _load(path: Path, lenient: bool) -> SkillBank:
+    from skill0.skills import SkillBank
+
+    bank = SkillBank.load(path, lenient=lenient)
+    for warning in bank.warnings:
+        typer.echo(f"warning: {warning}", err=True)
+    return bank
+
+
+def _declared_tasks(bank: SkillBank) -> list:
+    """A stand-in task for each declared task type, so that declarations show without any games."""
+    from skill0.envs.base import Task
+    from skill0.skills import EVERY_TASK_TYPE
+
+    declared = dict.fromkeys(task_type for file in bank for task_type in file.task_types)
+    return [Task(name, "", name, "") for name in declared if name != EVERY_TASK_TYPE]
+
+
+def _progress(games: Sequence[Game], description: str) -> Iterable[Game]:
+    from rich.console import Console
+    from rich.progress import track
+
+    return track(games, description=description, console=Console(stderr=True), transient=True)
