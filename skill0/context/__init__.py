@@ -21,6 +21,7 @@ from skill0.context.renderer import ContextRenderer
 from skill0.context.roles import HISTORY_ROLES, ROLE_COLOURS, ROLES, Segment
 from skill0.context.sheet import contact_sheet
 from skill0.context.style import TOKEN_SIDE, PageStyle
+from skill0.context.transcript import read_transcript
 
 __all__ = [
     "ALFWORLD",
@@ -40,5 +41,6 @@ __all__ = [
     "batch_pixel_values",
     "contact_sheet",
     "fill",
+    "read_transcript",
     "template_named",
 ]
