@@ -21,15 +21,15 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-import fast_downward
 from textworld.core import EnvInfos, GameState
-from textworld.envs.pddl.logic import Atom, PddlState
+from textworld.envs.pddl.logic import Atom
 from textworld.envs.pddl.pddl import PddlEnv
 from textworld.generator.game import EntityInfo
 from textworld.logic import Placeholder, Proposition, Type, Variable
 
 from skill0.envs.alfworld.games import PLACEHOLDER, split_grammar
 from skill0.envs.alfworld.grammar import Grammar, Scene, grammar_for
+from skill0.envs.alfworld.state import Facts, FastState
 from skill0.envs.alfworld.translation import Translation, cache_in, translate
 from skill0.envs.alfworld.upstream import ENGINE_LOCK, upstream
 from skill0.errors import EnvError, GameError
@@ -45,46 +45,6 @@ class Command(NamedTuple):
     text: str
     feedback: str
     mapping: dict[Placeholder, Variable]
-
-
-class Facts(NamedTuple):
-    """The four containers in which textworld's `State` keeps its facts."""
-
-    by_signature: dict[Any, set[Proposition]]
-    variables: dict[str, Variable]
-    variables_by_type: dict[str, set[Variable]]
-    variable_counts: Counter[str]
-
-    def copy(self) -> Facts:
-        return Facts(
-            defaultdict(set, {signature: set(facts) for signature, facts in self.by_signature.items()}),
-            dict(self.variables),
-            defaultdict(set, {kind: set(variables) for kind, variables in self.variables_by_type.items()}),
-            Counter(self.variable_counts),
-        )
-
-
-class FastState(PddlState):
-    """A `PddlState` that is told its facts. Effects and queries are the stock ones."""
-
-    def __init__(self, library: Any, grammar: Grammar, object_types: Mapping[str, str], facts: Facts):
-        # The parent's constructor translates the problem; all that it sets and others use is set here.
-        self._logic = grammar.logic
-        self.downward_lib = library
-        self.name2type = object_types
-        self._facts, self._vars_by_name, self._vars_by_type, self._var_counts = facts
-        self._operators: dict[int, Any] = {}
-
-    def applicable_operators(self) -> dict[bytes, Any]:
-        """The operators that can be applied now, by name; the first of those that share one."""
-        count = self.downward_lib.get_applicable_operators_count()
-        operators = (fast_downward.Operator * count)()
-        self.downward_lib.get_applicable_operators(operators)
-        self._operators = {operator.id: operator for operator in operators}
-        first: dict[bytes, Any] = {}
-        for operator in operators:
-            first.setdefault(operator._name, operator)
-        return first
 
 
 class LoadedGame:
