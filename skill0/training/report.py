@@ -1,0 +1,110 @@
+"""What a run leaves for people: figures and the metrics table, drawn from the files in its folder.
+
+`metrics.jsonl` is the one source: each figure can be drawn again from it, while the run goes on or later.
+Left out: live dashboards (`report_to` of the trainer serves those).
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from skill0.curriculum import CurriculumChange
+
+PROBE_WITH, PROBE_WITHOUT = "probe/success_with_skills", "probe/success_without_skills"
+
+
+def read_metrics(path: Path) -> list[dict[str, Any]]:
+    """The rows of a `metrics.jsonl`, in the order written."""
+    with path.open(encoding="utf-8") as lines:
+        return [json.loads(line) for line in lines if line.strip()]
+
+
+def write_parquet(rows: Sequence[Mapping[str, Any]], path: Path) -> None:
+    """All rows as one table; a metric that a row lacks is null there."""
+    import pandas
+
+    pandas.DataFrame(list(rows)).to_parquet(path, index=False)
+
+
+def curriculum_figure(
+    file_names: Sequence[str],
+    budgets: Sequence[int],
+    timeline: Sequence[CurriculumChange],
+    total_steps: int,
+    path: Path,
+) -> None:
+    """When each file was in context, the budget, and the helpfulness that was measured on the way."""
+    plot = _pyplot()
+    figure, (bars, lines) = plot.subplots(2, 1, figsize=(9, 6.5), sharex=True)
+    colours = plot.get_cmap("tab10")
+    for row, name in enumerate(file_names):
+        end = next((change.step for change in timeline if name in change.withdrawn), total_steps)
+        bars.barh(row, end, height=0.6, color=colours(row % 10))
+        measured = [(c.step, c.helpfulness[name].delta) for c in timeline if name in c.helpfulness]
+        if measured:
+            steps, deltas = zip(*measured, strict=True)
+            lines.plot(steps, deltas, marker="o", color=colours(row % 10), label=name)
+    bars.set_yticks(range(len(file_names)), file_names)
+    bars.invert_yaxis()
+    edges = [round(stage * total_steps / len(budgets)) for stage in range(len(budgets) + 1)]
+    for budget, start, end in zip(budgets, edges[:-1], edges[1:], strict=True):
+        bars.axvline(start, color="black", linewidth=0.8, linestyle="--")
+        bars.text((start + end) / 2, -0.75, f"budget {budget}", ha="center", fontsize=9)
+    bars.set_title("Skill files in context", pad=18)
+    lines.axhline(0, color="black", linewidth=0.8)
+    lines.set(xlabel="optimizer step", ylabel="helpfulness (success with minus without)", xlim=(0, total_steps))
+    if lines.get_legend_handles_labels()[0]:
+        lines.legend(fontsize=8, ncols=2)
+    _save(figure, path)
+
+
+def success_figure(
+    rows: Sequence[Mapping[str, Any]],
+    before: Mapping[str, float],
+    after: Mapping[str, float],
+    total_steps: int,
+    path: Path,
+) -> None:
+    """Success with and without skills: probes during training, held-out tasks before and after it.
+
+    `before` and `after` map the arms "with skills" and "without skills" to success on held-out tasks.
+    """
+    plot = _pyplot()
+    figure, axes = plot.subplots(figsize=(9, 4.5))
+    for arm, key, colour in (
+        ("with skills", PROBE_WITH, "tab:blue"),
+        ("without skills", PROBE_WITHOUT, "tab:orange"),
+    ):
+        points = [(row["step"], row[key]) for row in rows if key in row]
+        if points:
+            steps, values = zip(*points, strict=True)
+            axes.plot(steps, values, marker=".", color=colour, label=f"{arm}, validation tasks")
+        axes.plot(
+            [0, total_steps], [before[arm], after[arm]],
+            marker="D", linestyle=":", color=colour, label=f"{arm}, held-out tasks",
+        )  # fmt: skip
+    rollouts = [(row["step"], row["rollout/success"]) for row in rows if "rollout/success" in row]
+    if rollouts:
+        steps, values = zip(*rollouts, strict=True)
+        axes.plot(steps, values, color="grey", linewidth=0.8, label="training rollouts")
+    axes.set(xlabel="optimizer step", ylabel="success", ylim=(0, 1), title="Success over training")
+    axes.legend(fontsize=8)
+    _save(figure, path)
+
+
+def _pyplot():
+    import matplotlib
+
+    matplotlib.use("Agg")
+    import matplotlib.pyplot
+
+    return matplotlib.pyplot
+
+
+def _save(figure, path: Path) -> None:
+    figure.tight_layout()
+    figure.savefig(path, dpi=110)
+    _pyplot().close(figure)

@@ -1,0 +1,131 @@
+"""The world of a run: its tasks in three sets, its skill bank, and which file serves which task type."""
+
+from __future__ import annotations
+
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from skill0.envs.alfworld import (
+    AlfWorldEnvFactory,
+    Game,
+    HouseholdSettings,
+    default_cache_dir,
+    generate_games,
+    load_games,
+    sample_convention,
+    tasks_from,
+)
+from skill0.envs.base import Task
+from skill0.errors import ConfigError, GameStoreError
+from skill0.skills import Grouping, SkillBank, group_by_relevance
+from skill0.training.recipe import Recipe
+from skill0.training.searching_expert import facts_of
+
+
+@dataclass(frozen=True)
+class World:
+    """Everything a run acts on.
+
+    `validation` tasks are taken out of the training data and measure helpfulness; `heldout` tasks are only
+    ever evaluated. `convention` is empty unless the games are generated households.
+    """
+
+    train: tuple[Task, ...]
+    validation: tuple[Task, ...]
+    heldout: tuple[Task, ...]
+    bank: SkillBank
+    grouping: Grouping
+    env: AlfWorldEnvFactory
+    convention: Mapping[str, str]
+
+
+def build_world(recipe: Recipe) -> World:
+    """The world that a recipe describes; the same for every process.
+
+    Raises:
+        GameStoreError: there are no games, or fewer than the recipe asks for.
+        SkillError, GroupingError: the bank cannot be read, or leaves a task type unserved.
+        ConfigError: the bank's facts contradict the households' convention.
+    """
+    environment = recipe.environment
+    convention: Mapping[str, str] = {}
+    if environment.games is None:
+        convention = sample_convention(environment.convention_seed, environment.households)
+        train, validation, heldout = _generated(recipe, convention)
+    else:
+        train, validation, heldout = _from_store(recipe, environment.games)
+    bank = SkillBank.load(recipe.skills.bank)
+    if convention:
+        check_bank_agrees(bank, convention, environment.convention_seed)
+    tasks = tuple(tasks_from(games) for games in (train, validation, heldout))
+    grouping = group_by_relevance(bank, [task for group in tasks for task in group], recipe.skills.allow_unmatched)
+    factory = AlfWorldEnvFactory(
+        max_steps=recipe.training.get("max_turns", 50), cache_dir=str(default_cache_dir())
+    )
+    return World(tuple(tasks[0]), tuple(tasks[1]), tuple(tasks[2]), bank, grouping, factory, convention)
+
+
+def _generated(recipe: Recipe, convention: Mapping[str, str]) -> tuple[list[Game], list[Game], list[Game]]:
+    environment, settings = recipe.environment, recipe.environment.households
+
+    def households(count: int, split: str) -> list[Game]:
+        return generate_games(count, recipe.seed, settings, convention, split=split)
+
+    train = households(environment.train_tasks, "train")
+    validation = households(environment.validation_tasks, "validation")
+    heldout = households(environment.heldout_tasks, "heldout")
+    return train, validation, heldout
+
+
+def _from_store(recipe: Recipe, path: str) -> tuple[list[Game], list[Game], list[Game]]:
+    environment = recipe.environment
+    games = load_games(path, "train")
+    wanted = environment.train_tasks + environment.validation_tasks
+    if len(games) < wanted:
+        raise GameStoreError(
+            f"{path}: the split 'train' has {len(games)} games, but the recipe asks for "
+            f"{environment.train_tasks} to train on and {environment.validation_tasks} to validate with"
+        )
+    chosen = spread(games, wanted, recipe.seed)
+    validation = spread(chosen, environment.validation_tasks, recipe.seed)
+    taken = {game.id for game in validation}
+    train = [game for game in chosen if game.id not in taken]
+    heldout = load_games(path, environment.heldout_split)
+    return train, validation, spread(heldout, min(environment.heldout_tasks, len(heldout)), recipe.seed)
+
+
+def spread(games: Sequence[Game], count: int, seed: int) -> list[Game]:
+    """`count` games drawn without replacement, the task types in turn as long as each has games left."""
+    piles: dict[str, list[Game]] = defaultdict(list)
+    for game in games:
+        piles[game.task_type].append(game)
+    draw = random.Random(f"spread {seed}")
+    for name in sorted(piles):
+        draw.shuffle(piles[name])
+    chosen: list[Game] = []
+    while len(chosen) < count:
+        for name in sorted(piles):
+            if piles[name] and len(chosen) < count:
+                chosen.append(piles[name].pop())
+    return chosen
+
+
+def check_bank_agrees(bank: SkillBank, convention: Mapping[str, str], convention_seed: int) -> None:
+    """Raise `ConfigError` when a skill's brief says something else than the households' convention."""
+    for file in bank:
+        for kind, place in facts_of([file]).items():
+            if kind in convention and convention[kind] != place:
+                raise ConfigError(
+                    f"{file.source or file.name}: a brief says that a {kind} is kept in {place}, but the "
+                    f"households of convention_seed={convention_seed} keep it in {convention[kind]}. Take "
+                    "another convention_seed, or write the bank of this one: "
+                    f"skill0 skills household --convention-seed {convention_seed} FOLDER"
+                )
+
+
+def generated_settings(recipe: Recipe) -> HouseholdSettings | None:
+    """The households' settings, or None when the games come from a store."""
+    return recipe.environment.households if recipe.environment.games is None else None
