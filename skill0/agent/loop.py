@@ -234,11 +234,13 @@ class _Episode:
 def _check_distinct(episodes: Sequence[_Episode]) -> None:
     seen = set()
     for episode in episodes:
-        key = (episode.group.task.id, episode.group.arm, episode.member)
+        group = episode.group
+        key = (group.task.id, tuple(group.skills), episode.member)
         if key in seen:
             raise ConfigError(
-                f"member {episode.member} of task {key[0]!r} under the skills {key[1]} would be played twice "
-                "in one run, with the same random numbers; give the second group another first_member"
+                f"member {episode.member} of task {group.task.id!r} under the skills {group.arm} would be "
+                "played twice in one run, with the same random numbers; give the second group another "
+                "first_member"
             )
         seen.add(key)
 
