@@ -14,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 
+from skill0.context.pixels import normalised
 from skill0.context.roles import ROLE_COLOURS
 from skill0.errors import ConfigError
 
@@ -96,6 +97,12 @@ class Atlas:
         roles, glyphs, height, width, _ = cells.shape
         by_row = cells.reshape(roles * glyphs, height, width * 3).transpose(1, 0, 2)
         return np.ascontiguousarray(by_row)  # (height, roles * glyphs, width * 3)
+
+    @cached_property
+    def plane_rows(self) -> np.ndarray:
+        """`pixel_rows` as the vision encoder sees them, `(3, height, roles * glyphs, width)` float32."""
+        height, ids, _ = self.pixel_rows.shape
+        return normalised(self.pixel_rows.reshape(height, ids, -1, 3))
 
     def glyphs(self, text: str) -> np.ndarray:
         """Glyphs of `text`, `(len(text),)` uint16; `NO_GLYPH` for a character that has none."""

@@ -6,7 +6,7 @@ pages, and pixels are made again where they are used.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ import numpy as np
 
 from skill0.context.atlas import cell_size, load_atlas
 from skill0.context.layout import PageReport
-from skill0.context.pixels import PATCH_VALUES, fill_patches, grid_of
+from skill0.context.pixels import PATCH_VALUES, fill_patches, grid_of, normalisation_table
 from skill0.context.style import TOKEN_SIDE, PageStyle
 
 if TYPE_CHECKING:
@@ -68,16 +68,26 @@ class Page:
 
     def array(self) -> np.ndarray:
         """The image, `(height, width, 3)` uint8."""
-        height, width = self.size
+        canvas = self._drawn(load_atlas(self.style.cell).pixel_rows, self.size[1] * 3, 255)
+        return canvas.reshape(*self.size, 3)
+
+    def planes(self) -> Iterator[np.ndarray]:
+        """The image normalised for the vision encoder: three planes `(height, width)` float32, one by one."""
+        plane_rows = load_atlas(self.style.cell).plane_rows
+        for rows, white in zip(plane_rows, normalisation_table()[:, 255], strict=True):
+            yield self._drawn(rows, self.size[1], white)
+
+    def _drawn(self, glyph_rows: np.ndarray, width: int, background: float) -> np.ndarray:
+        """The image normalised for the vision encoder: three planes `(height, width)` float32 in turn."""
         rows, columns = self.ids.shape
-        pitch = self.style.pitch
+        height, pitch, ink = self.size[0], self.style.pitch, columns * glyph_rows.shape[2]
         # The last row's leading may reach below the page.
-        canvas = np.full((max(height, rows * pitch), width * 3), 255, np.uint8)
-        text = canvas[: rows * pitch].reshape(rows, pitch, width * 3) if rows else canvas[None, :0]
-        ink = columns * cell_size(self.style.cell)[0] * 3
-        for y, glyphs in enumerate(load_atlas(self.style.cell).pixel_rows if rows else ()):
-            text[:, y, :ink] = glyphs.take(self.ids, axis=0).reshape(rows, ink)
-        return canvas[:height].reshape(height, width, 3)
+        canvas = np.full((max(height, rows * pitch), width), background, glyph_rows.dtype)
+        if rows:
+            text = canvas[: rows * pitch].reshape(rows, pitch, width)
+            for y, glyphs in enumerate(glyph_rows):
+                text[:, y, :ink] = glyphs.take(self.ids, axis=0).reshape(rows, ink)
+        return canvas[:height]
 
     def image(self) -> Image:
         """The image as an RGB PIL image."""
@@ -138,5 +148,5 @@ def batch_pixel_values(pages: Sequence[Page]) -> tuple[np.ndarray, np.ndarray]:
     ends = np.cumsum(grids.prod(axis=1))
     values = np.empty((int(ends[-1]) if len(ends) else 0, PATCH_VALUES), np.float32)
     for page, end, (_, down, across) in zip(pages, ends, grids, strict=True):
-        fill_patches(page.array(), values[end - down * across : end])
+        fill_patches(page.planes(), values[end - down * across : end])
     return values, grids

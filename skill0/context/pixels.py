@@ -8,6 +8,7 @@ Tested against `Qwen2VLImageProcessorPil` by tests/context/test_pixels.py.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from functools import lru_cache
 
 import numpy as np
@@ -37,19 +38,20 @@ def grid_of(height: int, width: int) -> tuple[int, int, int]:
     return 1, height // PATCH_SIDE, width // PATCH_SIDE
 
 
-def patch_bytes(image: np.ndarray) -> np.ndarray:
-    """Patches of an image `(height, width, 3)` uint8 in the encoder's order, `(patches, 3, 196)` uint8."""
-    height, width, channels = image.shape
-    side = PATCH_SIDE * MERGE
-    blocks = image.reshape(height // side, MERGE, PATCH_SIDE, width // side, MERGE, PATCH_SIDE, channels)
-    ordered = blocks.transpose(0, 3, 1, 4, 6, 2, 5)  # (down, across, merge, merge, channels, rows, columns)
-    return ordered.reshape(-1, channels, PATCH_SIDE**2)
+def normalised(image: np.ndarray) -> np.ndarray:
+    """An image `(..., 3)` uint8 as the planes the encoder sees, `(3, ...)` float32."""
+    return np.stack([values[image[..., channel]] for channel, values in enumerate(normalisation_table())])
 
 
-def fill_patches(image: np.ndarray, out: np.ndarray) -> None:
-    """Writes the patches of an image `(height, width, 3)` uint8 into `out` `(patches, 1176)` float32."""
-    patches = patch_bytes(image)
-    frames = out.reshape(len(patches), CHANNELS, FRAMES, PATCH_SIDE**2)
-    for channel, values in enumerate(normalisation_table()):
-        frames[:, channel, 0] = values[patches[:, channel]]
-        frames[:, channel, 1] = frames[:, channel, 0]
+def fill_patches(planes: Iterable[np.ndarray], out: np.ndarray) -> None:
+    """Writes three planes `(height, width)` float32 into `out` `(patches, 1176)` in the encoder's order."""
+    for channel, plane in enumerate(planes):
+        height, width = plane.shape
+        down, across = height // (PATCH_SIDE * MERGE), width // (PATCH_SIDE * MERGE)
+        blocks = plane.reshape(down, MERGE, PATCH_SIDE, across, MERGE, PATCH_SIDE).transpose(0, 3, 1, 4, 2, 5)
+        patches = out.reshape(down, across, MERGE, MERGE, CHANNELS, FRAMES, PATCH_SIDE, PATCH_SIDE)
+        for row in range(MERGE):  # patch by patch of the merged four, which numpy copies fastest
+            for column in range(MERGE):
+                patches[:, :, row, column, channel, 0] = blocks[:, :, row, column]
+    frames = out.reshape(-1, CHANNELS, FRAMES, PATCH_SIDE**2)
+    frames[:, :, 1] = frames[:, :, 0]

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skill0.context import CELLS, ROLES, ContextRenderer, PageStyle, Segment, batch_pixel_values
-from skill0.context.pixels import IMAGE_MEAN, IMAGE_STD, PATCH_VALUES, fill_patches, grid_of
+from skill0.context.pixels import IMAGE_MEAN, IMAGE_STD, PATCH_VALUES, fill_patches, grid_of, normalised
 
 segments = st.lists(st.builds(Segment, st.sampled_from(ROLES), st.text(max_size=200)), max_size=5)
 styles = st.builds(
@@ -47,7 +47,7 @@ def test_noise_in_every_grey_level_too(processor, size):
 
     image = np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8)
     values = np.empty((size[0] * size[1] // 14**2, PATCH_VALUES), np.float32)
-    fill_patches(image, values)
+    fill_patches(normalised(image), values)
     official = processor(images=[Image.fromarray(image)], return_tensors="np")
     assert np.array_equal(values, official["pixel_values"])
     assert official["image_grid_thw"].tolist() == [list(grid_of(*size))]

@@ -1,0 +1,118 @@
+"""What people look at: contact sheets, transcripts, and `skill0 render`."""
+
+import json
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from typer.testing import CliRunner
+
+from skill0.commands.render import app
+from skill0.context import ROLES, ContextRenderer, PageStyle, Segment, contact_sheet, read_transcript
+from skill0.errors import RenderError
+
+SKILL_FILE = """---
+name: general
+description: For every task.
+metadata:
+  title: General
+  task-types: ["*"]
+---
+
+1. **Look first.** Search the likely places first.
+   *When to apply:* always.
+   *Brief:* mug: cabinet
+"""
+
+
+def page(text, **settings):
+    return ContextRenderer().page([Segment("observation", text)], PageStyle(**settings))
+
+
+def test_a_contact_sheet_holds_every_page_as_it_is():
+    pages = [page("one", width=392), page("two\nthree", width=224), page("")]
+    sheet = np.asarray(contact_sheet(pages, ["first", "second", "no context"], columns=2))
+    for shown in pages:
+        picture = shown.array()
+        height, width, _ = picture.shape
+        windows = np.lib.stride_tricks.sliding_window_view(sheet[..., 0], (height, width))
+        assert (windows == picture[..., 0]).all(axis=(2, 3)).any()
+
+
+@pytest.mark.parametrize(("texts", "captions"), [([], []), (["one"], []), (["one"], ["a", "b"])])
+def test_a_contact_sheet_needs_one_caption_for_each_page(texts, captions):
+    with pytest.raises(RenderError, match="one caption for each"):
+        contact_sheet([page(text) for text in texts], captions)
+
+
+@given(st.lists(st.builds(Segment, st.sampled_from(ROLES), st.text(st.characters(exclude_categories=())))))
+def test_a_transcript_is_read_as_it_was_written(tmp_path_factory, segments):
+    path = tmp_path_factory.mktemp("transcript") / "episode.jsonl"
+    lines = [json.dumps({"role": segment.role, "text": segment.text, "step": 1}) for segment in segments]
+    path.write_text("\n\n".join(lines))
+    assert read_transcript(path) == segments
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("{", "2: is not JSON"),
+        ('"go"', '2: a line needs a "role"'),
+        ('{"role": "narrator", "text": "x"}', "2: .*narrator"),
+        ('{"role": ["note"], "text": "x"}', "2: "),
+        ('{"role": "note", "text": 1}', "2: .*string, not int"),
+    ],
+)
+def test_a_bad_line_is_named(tmp_path, line, message):
+    path = tmp_path / "episode.jsonl"
+    path.write_text('{"role": "note", "text": "fine"}\n' + line)
+    with pytest.raises(RenderError, match=f"episode.jsonl:{message}"):
+        read_transcript(path)
+
+
+def test_a_missing_transcript_is_named(tmp_path):
+    with pytest.raises(RenderError, match="nowhere"):
+        read_transcript(tmp_path / "nowhere.jsonl")
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments])
+
+
+def test_the_command_writes_the_page_of_a_transcript(tmp_path):
+    from PIL import Image
+
+    path, output = tmp_path / "episode.jsonl", tmp_path / "new" / "episode.png"
+    path.write_text(json.dumps({"role": "observation", "text": "You see a 中 1."}))
+    done = run(path, "--cell", "5x9", "--width", 224, "--leading", 5, "--output", output)
+    assert done.exit_code == 0, done.output
+    assert "8 visual tokens" in done.output
+    assert "shown as escapes: U+4E2D x1" in done.output
+    with Image.open(output) as image:
+        expected = page("You see a 中 1.", cell="5x9", width=224, leading=5)
+        assert np.array_equal(np.asarray(image), expected.array())
+
+
+def test_the_command_sets_the_pages_of_a_bank_side_by_side(tmp_path):
+    from PIL import Image
+
+    bank, output = tmp_path / "bank", tmp_path / "bank.png"
+    bank.mkdir()
+    (bank / "general.md").write_text(SKILL_FILE)
+    (bank / "clean.md").write_text(SKILL_FILE.replace("general", "clean").replace('"*"', "clean"))
+    done = run(bank, "--form", "brief", "--output", output)
+    assert done.exit_code == 0, done.output
+    for caption in ("all 2 files, 6x12", "general, 6x12", "clean, 6x12"):
+        assert caption in done.output
+    with Image.open(output) as image:
+        assert image.width > 3 * 392
+
+
+def test_the_command_says_what_it_dropped(tmp_path):
+    path = tmp_path / "episode.jsonl"
+    turn = json.dumps({"role": "observation", "text": "You see nothing."})
+    path.write_text("\n".join([turn] * 30))
+    done = run(path, "--max-visual-tokens", 56, "--output", tmp_path / "page.png")
+    # 56 tokens are 4 token rows of 28 px: 9 rows of 12 px, one of them the marker.
+    assert "22 segments (22 rows) dropped" in done.output
