@@ -4,5 +4,16 @@
 """
 
 from skill0.envs.base import EnvFailure, Observation, StepResult, Task, TextEnv
+from skill0.envs.check import EnvReport, check_env
+from skill0.envs.pool import EnvPool
 
-__all__ = ["EnvFailure", "Observation", "StepResult", "Task", "TextEnv"]
+__all__ = [
+    "EnvFailure",
+    "EnvPool",
+    "EnvReport",
+    "Observation",
+    "StepResult",
+    "Task",
+    "TextEnv",
+    "check_env",
+]

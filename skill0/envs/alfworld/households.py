@@ -32,7 +32,14 @@ from skill0.envs.alfworld.rooms import TREATMENTS, HouseholdSettings, Room, room
 from skill0.envs.alfworld.upstream import shipped_domain_and_grammar
 from skill0.errors import ConfigError
 
-__all__ = ["Convention", "HouseholdSettings", "generate_game", "generate_games", "generate_household"]
+__all__ = [
+    "Convention",
+    "HouseholdSettings",
+    "generate_game",
+    "generate_games",
+    "generate_household",
+    "sample_convention",
+]
 
 _SAME_KIND = 3  # at most so many things of one kind in a household
 _ATTEMPTS = 100  # draws for a game that is new, before giving up
