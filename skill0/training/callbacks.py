@@ -1,0 +1,85 @@
+"""Callbacks: the metrics file, and saving only where a run can be resumed exactly."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+
+from skill0.training import trl_internals
+from skill0.training.checkpoints import write_atomically
+
+METRICS_FILE = "metrics.jsonl"
+
+
+class MetricsWriter(TrainerCallback):
+    """Appends every row of metrics to `metrics.jsonl` in the run folder, one JSON object a line.
+
+    A resumed run first drops the rows after its checkpoint, which it is about to write again, so that every
+    step stands there once. A run that starts anew drops all rows.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.path = Path(folder) / METRICS_FILE
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        if not state.is_world_process_zero:
+            return
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        rows = [row for row in self._rows() if 0 < row.get("step", 0) <= state.global_step]
+        write_atomically(self.path, "".join(f"{json.dumps(row)}\n" for row in rows))
+
+    def on_log(
+        self,
+        args: TrainingArguments,
+        state: TrainerState,
+        control: TrainerControl,
+        logs: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        if not state.is_world_process_zero or not logs:
+            return
+        with self.path.open("a", encoding="utf-8") as stream:
+            stream.write(json.dumps({"step": state.global_step, **logs}, default=float) + "\n")
+
+    def _rows(self) -> list[dict[str, Any]]:
+        """The rows so far. The last line of a process that was killed may be torn; it is not a row."""
+        if not self.path.is_file():
+            return []
+        rows = []
+        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
+            try:
+                rows.append(json.loads(line))
+            except json.JSONDecodeError:
+                continue
+        return rows
+
+
+class SaveBetweenRounds(TrainerCallback):
+    """Puts a checkpoint that is due inside a round of rollouts off to the end of that round.
+
+    Inside a round the turns that are still to be trained on would have to be saved with it. The last step
+    of a run is saved wherever it falls; a run that is later made longer and resumed from there begins with a
+    fresh round.
+    """
+
+    def __init__(self, trainer: Any, windows_per_round: int) -> None:
+        self.trainer = trainer
+        self.windows_per_round = windows_per_round
+        self.postponed = False
+
+    def on_step_end(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        inside = trl_internals.windows_done(self.trainer) % self.windows_per_round != 0
+        last = state.global_step >= state.max_steps
+        if inside and not last:
+            self.postponed |= control.should_save
+            control.should_save = False
+        elif self.postponed:
+            self.postponed = False
+            control.should_save = True

@@ -1,0 +1,324 @@
+"""All settings of a training run: TRL's `GRPOConfig` plus what SKILL0 (arXiv 2604.02268) adds.
+
+Left out on purpose: the estimator variants of TRL that assume one completion per dataset row (see
+`UNSUPPORTED`); each is refused by name rather than ignored.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, field, fields
+from typing import TYPE_CHECKING
+
+from trl.trainer.grpo_config import GRPOConfig
+
+from skill0.errors import ConfigError
+from skill0.training.advantages import SCALES
+from skill0.training.loss import MEANS, OBJECTIVES, LossSettings
+from skill0.training.rewards import RewardSettings
+
+if TYPE_CHECKING:
+    from skill0.agent import AgentSettings
+    from skill0.agent.policy import Sampling
+
+STATISTICS = ("trajectory", "row")
+FORMS = ("set", "marginal")
+SCOPES = ("relevant", "all")
+
+UNSUPPORTED = {
+    "mask_truncated_completions": "a reply cut off at max_completion_length is invalid and pays its penalty",
+    "multi_objective_aggregation": "there is one reward, equation 4",
+    "reward_weights": "there is one reward, equation 4",
+    "top_entropy_quantile": "entropy masks are not implemented over turns",
+    "use_adaptive_entropy": "only a fixed entropy_coef is implemented over turns",
+    "off_policy_mask_threshold": "off-policy masks are not implemented over turns",
+    "router_aux_loss_coef": "mixture-of-experts models are not supported",
+    "use_transformers_continuous_batching": "it cannot generate from images; use_vllm can",
+    "min_p": "it is not part of skill0's sampling; use top_p or top_k",
+    "repetition_penalty": "it is not part of skill0's sampling",
+    "cache_implementation": "it is not part of skill0's sampling",
+    "chat_template_kwargs": "prompts are built by skill0's own templates",
+    "max_tool_calling_iterations": "there are no tools; max_turns bounds an episode",
+    "pad_to_multiple_of": "micro-batches are padded to their longest turn",
+}
+"""Settings of `GRPOConfig` that have no meaning here, and why. Changing one raises `ConfigError`."""
+
+
+@dataclass
+class Skill0Config(GRPOConfig):
+    r"""
+    Configuration class for the [`Skill0Trainer`].
+
+    Lists only what differs from [`~trl.GRPOConfig`]. `per_device_train_batch_size` counts *trajectories*:
+    `num_generations` trajectories of one task form a group.
+
+    Parameters:
+        > Parameters that control the agent
+
+        max_turns (`int`, *optional*, defaults to `50`):
+            Turns after which an episode ends as a failure (the environment may end it before).
+        history_length (`int`, *optional*, defaults to `50`):
+            How many of the last turns the prompt shows.
+        skills_in (`str`, *optional*, defaults to `"image"`):
+            Where skill files are shown: `"image"`, `"text"` or `"none"`.
+        history_in (`str`, *optional*, defaults to `"image"`):
+            Where the turns so far are shown: `"image"`, `"text"` or `"none"`.
+        skill_form (`str`, *optional*, defaults to `"full"`):
+            `"full"` shows a skill's sentences, `"brief"` its one-line form.
+        skill_scope (`str`, *optional*, defaults to `"relevant"`):
+            `"relevant"` shows a task the active files that serve its task type, `"all"` all active files.
+        template (`str`, *optional*, defaults to `"alfworld"`):
+            Name of the prompt template.
+        require_think (`bool`, *optional*, defaults to `True`):
+            Whether a reply without reasoning is invalid.
+        page_cell (`str`, *optional*, defaults to `"6x12"`):
+            Size of a character on the page, in pixels.
+        page_width (`int`, *optional*, defaults to `392`):
+            Width of the page in pixels, a multiple of 28.
+        page_leading (`int`, *optional*, defaults to `0`):
+            White space below each text row, in pixels.
+        page_max_visual_tokens (`int`, *optional*):
+            Largest page; older history is dropped to stay within it.
+
+        > Parameters that control the reward
+
+        success_reward (`float`, *optional*, defaults to `10.0`):
+            Reward of a successful episode, 0 otherwise. 10 is the published code's for ALFWorld and WebShop;
+            use 1 for Search-QA.
+        invalid_action_penalty (`float`, *optional*, defaults to `0.1`):
+            Taken from the reward for each invalid reply (published code: 0.1 in ALFWorld, 0.01 in Search-QA).
+        compression_weight (`float`, *optional*, defaults to `0.01`):
+            Lambda of equation 4. `0` switches the compression term off.
+        compression_interval (`int`, *optional*, defaults to `8`):
+            The compression term is paid at every so many training steps; `1` is equation 4 as printed.
+
+        > Parameters that control the curriculum
+
+        num_stages (`int`, *optional*):
+            Number of stages. Defaults to 3, or to the length of `budgets`.
+        curriculum_interval (`int`, *optional*, defaults to `10`):
+            Training steps between two validations.
+        budgets (`list[int]`, *optional*):
+            Files allowed at each stage. Defaults to equation 6.
+        helpfulness_filter (`str`, *optional*, defaults to `"positive"`):
+            Which files may stay: `"positive"` (helpfulness above 0), `"nonnegative"` or `"none"` (all).
+        helpfulness_rank (`str`, *optional*, defaults to `"helpfulness"`):
+            What order the budget cuts: `"helpfulness"`, `"random"` or `"none"` (the bank's order).
+        helpfulness_form (`str`, *optional*, defaults to `"set"`):
+            `"set"`: active set against none (main text and published code). `"marginal"`: active set
+            against the active set less the file (equation 15).
+        always_keep (`list[str]`, *optional*):
+            Files that are neither filtered nor ranked while the budget is above 0.
+        num_validation_tasks (`int`, *optional*, defaults to `128`):
+            Tasks held out of the training tasks to measure helpfulness with, spread over the task types.
+            Not used when the trainer is given `validation_tasks`, or when helpfulness is not needed.
+        validation_temperature (`float`, *optional*, defaults to `0.4`):
+            Sampling temperature of validation and evaluation episodes; `0` is greedy.
+
+        > Parameters that control the estimator
+
+        group_statistics (`str`, *optional*, defaults to `"trajectory"`):
+            What the group's mean and standard deviation are taken over: `"trajectory"` (the paper) or `"row"`
+            (turns, as in the published code; long trajectories then weigh more).
+        loss_mean (`str`, *optional*, defaults to `"trajectory"`):
+            `"trajectory"`: mean over a trajectory's tokens, then over trajectories (equation 5). `"token"`:
+            mean over all tokens.
+        loss_type (`str`, *optional*, defaults to `"grpo"`):
+            Objective of one token: `"grpo"` (clipped ratio), `"cispo"` or `"sapo"`. Means are chosen by
+            `loss_mean`; TRL's `"dapo"` is `loss_type="grpo", loss_mean="token"`.
+
+        > Parameters that control the execution
+
+        turn_micro_batch_size (`int`, *optional*, defaults to `8`):
+            Turns in one forward and backward pass. Changes memory and speed, never the gradient.
+        generation_batch_limit (`int`, *optional*, defaults to `128`):
+            Most prompts in one generate call.
+        env_workers (`int`, *optional*, defaults to `4`):
+            Environment processes of each rank; `0` runs environments in the training process.
+        env_timeout (`float`, *optional*, defaults to `60.0`):
+            Seconds after which a hanging environment call becomes an infrastructure failure.
+        check_sampling (`bool`, *optional*, defaults to `False`):
+            Score every sampled token again with the trainer and log how far both differ. Costs a forward
+            pass over the whole batch.
+    """
+
+    max_turns: int = 50
+    history_length: int = 50
+    skills_in: str = "image"
+    history_in: str = "image"
+    skill_form: str = "full"
+    skill_scope: str = "relevant"
+    template: str = "alfworld"
+    require_think: bool = True
+    page_cell: str = "6x12"
+    page_width: int = 392
+    page_leading: int = 0
+    page_max_visual_tokens: int | None = None
+
+    success_reward: float = 10.0
+    invalid_action_penalty: float = 0.1
+    compression_weight: float = 0.01
+    compression_interval: int = 8
+
+    num_stages: int | None = None
+    curriculum_interval: int = 10
+    budgets: list[int] | None = None
+    helpfulness_filter: str = "positive"
+    helpfulness_rank: str = "helpfulness"
+    helpfulness_form: str = "set"
+    always_keep: list[str] = field(default_factory=list)
+    num_validation_tasks: int = 128
+    validation_temperature: float = 0.4
+
+    group_statistics: str = "trajectory"
+    loss_mean: str = "trajectory"
+    loss_type: str = "grpo"
+
+    turn_micro_batch_size: int = 8
+    generation_batch_limit: int = 128
+    env_workers: int = 4
+    env_timeout: float = 60.0
+    check_sampling: bool = False
+
+    # Defaults of parent classes that differ: one row of the metrics per step, and nothing to pin (a row of
+    # the dataset is a task's number).
+    logging_steps: float = 1
+    dataloader_pin_memory: bool = False
+    num_generations_eval: int | None = 1
+
+    def __post_init__(self) -> None:
+        import torch
+
+        if self.bf16 is None and not self.fp16 and not torch.cuda.is_available():
+            self.bf16 = False  # TRL's default of True is for GPUs
+        self._refuse_unsupported()
+        super().__post_init__()
+        self._check_choices()
+        self._check_ranges()
+        self._check_contradictions()
+        # Each of these checks its own part.
+        self.agent_settings()
+        self.reward_settings()
+
+    def agent_settings(self) -> AgentSettings:
+        """The part of the settings that the agent loop needs."""
+        from skill0.agent import AgentSettings
+        from skill0.context import PageStyle
+
+        return AgentSettings(
+            template=self.template,
+            style=PageStyle(self.page_cell, self.page_width, self.page_leading, self.page_max_visual_tokens),
+            skills_in=self.skills_in,
+            history_in=self.history_in,
+            skill_form=self.skill_form,
+            max_steps=self.max_turns,
+            history_length=self.history_length,
+            invalid_action_penalty=self.invalid_action_penalty,
+            require_think=self.require_think,
+        )
+
+    def reward_settings(self) -> RewardSettings:
+        return RewardSettings(self.success_reward, self.compression_weight, self.compression_interval)
+
+    def loss_settings(self) -> LossSettings:
+        return LossSettings(
+            objective=self.loss_type,
+            epsilon_low=self.epsilon,
+            epsilon_high=self.epsilon if self.epsilon_high is None else self.epsilon_high,
+            delta=self.delta,
+            ratio_level=self.importance_sampling_level,
+            beta=self.beta,
+            unbiased_kl=self.use_bias_correction_kl,
+            entropy_coef=self.entropy_coef,
+            sapo_temperatures=(self.sapo_temperature_pos, self.sapo_temperature_neg),
+        )
+
+    def rollout_sampling(self) -> Sampling:
+        """How training replies are drawn."""
+        from skill0.agent.policy import Sampling
+
+        return Sampling(self.temperature, self.top_p, self.top_k, self._reply_length)
+
+    def validation_sampling(self) -> Sampling:
+        """How validation and evaluation replies are drawn."""
+        from skill0.agent.policy import Sampling
+
+        return Sampling(self.validation_temperature, 1.0, 0, self._reply_length)
+
+    @property
+    def _reply_length(self) -> int:
+        assert self.max_completion_length is not None  # checked in __post_init__
+        return self.max_completion_length
+
+    def _refuse_unsupported(self) -> None:
+        parent = {item.name: item.default for item in fields(GRPOConfig)}
+        for name, reason in UNSUPPORTED.items():
+            if getattr(self, name) not in (parent[name], None):
+                raise ConfigError(
+                    f"{name}={getattr(self, name)!r} is not supported by Skill0Trainer: {reason}"
+                )
+
+    def _check_choices(self) -> None:
+        choices = {
+            "group_statistics": STATISTICS,
+            "loss_mean": MEANS,
+            "loss_type": OBJECTIVES,
+            "scale_rewards": SCALES,
+            "importance_sampling_level": ("token", "sequence"),
+            "helpfulness_form": FORMS,
+            "skill_scope": SCOPES,
+        }
+        for name, allowed in choices.items():
+            if getattr(self, name) not in allowed:
+                hint = "; the mean is chosen by loss_mean" if name == "loss_type" else ""
+                raise ConfigError(f"{name}={getattr(self, name)!r} must be one of {allowed}{hint}")
+
+    def _check_ranges(self) -> None:
+        at_least = {
+            "turn_micro_batch_size": 1,
+            "generation_batch_limit": 1,
+            "env_workers": 0,
+            "curriculum_interval": 1,
+            "num_validation_tasks": 1,
+            "num_iterations": 1,
+        }
+        for name, least in at_least.items():
+            if getattr(self, name) < least:
+                raise ConfigError(f"{name}={getattr(self, name)} must be at least {least}")
+        if self.max_completion_length is None or self.max_completion_length < 1:
+            raise ConfigError(f"max_completion_length={self.max_completion_length} must be at least 1")
+        if not self.temperature > 0:
+            raise ConfigError(
+                f"temperature={self.temperature} must be above 0: greedy rollouts of a group are all the same"
+            )
+        for name in ("validation_temperature", "beta"):
+            value = getattr(self, name)
+            if not (math.isfinite(value) and value >= 0):
+                raise ConfigError(f"{name}={value} must be finite and not negative")
+        if not self.env_timeout > 0:
+            raise ConfigError(f"env_timeout={self.env_timeout} must be above 0 seconds")
+
+    def _check_contradictions(self) -> None:
+        if self.remove_unused_columns:
+            raise ConfigError(
+                "remove_unused_columns=True would drop the tasks from the dataset; leave it False"
+            )
+        if self.generation_kwargs and not self.use_vllm:
+            raise ConfigError(
+                f"generation_kwargs={self.generation_kwargs} only reach vLLM (use_vllm=True); without it, "
+                "use temperature, top_p, top_k and max_completion_length"
+            )
+        if self.skills_in == "none" and self.budgets and any(self.budgets):
+            raise ConfigError(
+                f"budgets={self.budgets} allow skill files, but skills_in='none' never shows any; "
+                "give budgets of 0 or another skills_in"
+            )
+        if self.budgets is not None and self.num_stages is not None and len(self.budgets) != self.num_stages:
+            raise ConfigError(
+                f"num_stages={self.num_stages} contradicts the {len(self.budgets)} budgets {self.budgets}"
+            )
+        if self.check_sampling and (self.top_p < 1.0 or self.top_k > 0):
+            raise ConfigError(
+                f"check_sampling compares full distributions, but top_p={self.top_p} and top_k={self.top_k} "
+                "cut them; switch one of them off"
+            )

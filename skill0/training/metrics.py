@@ -1,0 +1,123 @@
+"""What is logged about rollouts: small summaries of trajectories, gathered from all processes, and figures.
+
+Every figure is explained in docs/trainer.md. Shares and means are over trajectories that count;
+infrastructure failures are counted and otherwise left out.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import TYPE_CHECKING
+
+from skill0.training.advantages import sample_std
+from skill0.training.rewards import RewardSettings, trajectory_reward, turn_rewards
+
+if TYPE_CHECKING:
+    from skill0.agent import Trajectory
+
+
+@dataclass(frozen=True)
+class Summary:
+    """What other processes need to know of a trajectory. `group` numbers its rollout group over all
+    processes; `counted` is False for an infrastructure failure, whose `failure` is its kind."""
+
+    group: int
+    task_type: str
+    counted: bool
+    succeeded: bool
+    failure: str
+    reward: float
+    turn_rewards: tuple[float, ...]
+    turn_tokens: tuple[int, ...]
+    truncated_turns: int
+    invalid_turns: int
+    text_tokens: int
+    visual_tokens: int
+    compressions: tuple[float, ...]
+    seconds: tuple[tuple[str, float], ...]
+
+    @property
+    def tokens(self) -> int:
+        """Completion tokens over all turns."""
+        return sum(self.turn_tokens)
+
+
+def summarise(
+    trajectory: Trajectory, group: int, settings: RewardSettings, *, step: int, max_tokens: int
+) -> Summary:
+    """`step` is the training step that pays the reward; a reply of `max_tokens` tokens was cut off."""
+    turns = trajectory.turns
+    return Summary(
+        group=group,
+        task_type=trajectory.task.task_type,
+        counted=trajectory.failure is None,
+        succeeded=trajectory.succeeded,
+        failure="" if trajectory.failure is None else trajectory.failure.kind,
+        reward=trajectory_reward(trajectory, settings, step=step),
+        turn_rewards=turn_rewards(trajectory, settings, step=step),
+        turn_tokens=tuple(len(turn.completion_ids) for turn in turns),
+        truncated_turns=sum(len(turn.completion_ids) >= max_tokens for turn in turns),
+        invalid_turns=sum(not turn.valid for turn in turns),
+        text_tokens=sum(turn.text_tokens for turn in turns),
+        visual_tokens=sum(turn.visual_tokens for turn in turns),
+        compressions=tuple(turn.compression for turn in turns if turn.compression is not None),
+        seconds=tuple(trajectory.timings.items()),
+    )
+
+
+def rollout_metrics(summaries: Sequence[Summary]) -> dict[str, float]:
+    """All figures of one round of rollouts that do not depend on the estimator."""
+    counted = [summary for summary in summaries if summary.counted]
+    metrics = infrastructure_metrics(summaries)
+    metrics["rollout/trajectories"] = float(len(counted))
+    if not counted:
+        return metrics
+    turns = sum(len(summary.turn_tokens) for summary in counted)
+    lengths = [length for summary in counted for length in summary.turn_tokens]
+    rewards = [summary.reward for summary in counted]
+    metrics |= {
+        "reward": fmean(rewards),
+        "reward_std": _std(rewards),
+        "success": fmean(summary.succeeded for summary in counted),
+        "rollout/turns": float(turns),
+        "rollout/turns_per_trajectory": turns / len(counted),
+        "completions/mean_length": fmean(lengths),
+        "completions/max_length": float(max(lengths)),
+        "completions/clipped_ratio": sum(summary.truncated_turns for summary in counted) / turns,
+        "invalid_share": sum(summary.invalid_turns for summary in counted) / turns,
+        "context/text_tokens": sum(summary.text_tokens for summary in counted) / turns,
+        "context/visual_tokens": sum(summary.visual_tokens for summary in counted) / turns,
+    }
+    outcomes: defaultdict[str, list[bool]] = defaultdict(list)
+    for summary in counted:
+        outcomes[summary.task_type].append(summary.succeeded)
+    metrics |= {f"success/{name}": fmean(won) for name, won in sorted(outcomes.items())}
+    factors = [factor for summary in counted for factor in summary.compressions]
+    if factors:
+        metrics["compression/mean_factor"] = fmean(factors)
+    return metrics
+
+
+def infrastructure_metrics(summaries: Iterable[Summary]) -> dict[str, float]:
+    """How many episodes failed through no fault of the policy, in all and by kind."""
+    kinds = Counter(summary.failure for summary in summaries if not summary.counted)
+    metrics = {"infrastructure/count": float(sum(kinds.values()))}
+    return metrics | {f"infrastructure/{kind}": float(count) for kind, count in sorted(kinds.items())}
+
+
+def phase_seconds(summaries: Iterable[Summary], processes: int) -> dict[str, float]:
+    """Seconds of the rollouts by phase, averaged over processes (which work side by side)."""
+    seconds: defaultdict[str, float] = defaultdict(float)
+    for summary in summaries:
+        for phase, duration in summary.seconds:
+            seconds[phase] += duration
+    return {f"time/{phase}": duration / processes for phase, duration in sorted(seconds.items())}
+
+
+def _std(values: Sequence[float]) -> float:
+    import numpy as np
+
+    return sample_std(np.asarray(values, dtype=np.float64))

@@ -1,0 +1,112 @@
+"""Rollouts inside the trainer: which episodes a process plays, and the policies that write their replies.
+
+A dataset row is one trajectory: TRL's sampler repeats every task `num_generations` times and deals rows to
+processes in order, so a group may begin on one process and end on the next. Members keep their number in
+the group wherever they run, and every reply's random numbers follow from (seed, round, task, member, turn):
+rollouts do not depend on the number of processes, except where the model computes other numbers for other
+batches.
+
+Left out: TRL's own `_generate`, which cannot show a fresh image at every turn.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from skill0.agent import RolloutGroup
+from skill0.training import trl_internals
+
+if TYPE_CHECKING:
+    from skill0.agent import PolicyInput, PolicyOutput, Sampling
+    from skill0.envs import Task
+    from skill0.policy.encoding import PromptEncoder
+    from skill0.skills import SkillFile
+
+
+def derived_seed(*parts: object) -> int:
+    """A seed in [0, 2^63) from what it is for: sha256 of the parts."""
+    digest = hashlib.sha256("\0".join(map(str, parts)).encode()).digest()
+    return int.from_bytes(digest[:8], "big") >> 1
+
+
+def local_groups(
+    tasks: Sequence[Task],
+    *,
+    first_row: int,
+    group_size: int,
+    skills: Callable[[Task], tuple[SkillFile, ...]],
+) -> tuple[list[RolloutGroup], list[int]]:
+    """The groups that this process plays part of, and the group number of each of its rows.
+
+    `tasks` holds the task of each local row; `first_row` is the position of the first among the rows of all
+    processes, so that row r belongs to group r // group_size, as its member r % group_size.
+    """
+    numbers = [(first_row + offset) // group_size for offset in range(len(tasks))]
+    groups: list[RolloutGroup] = []
+    for number in dict.fromkeys(numbers):
+        rows = [offset for offset, owner in enumerate(numbers) if owner == number]
+        task = tasks[rows[0]]
+        first_member = (first_row + rows[0]) % group_size
+        groups.append(RolloutGroup(task, len(rows), skills(task), first_member))
+    return groups, numbers
+
+
+class TrainerPolicy:
+    """The model being trained, generating with transformers.
+
+    `limit` is the largest number of prompts in one generate call.
+    """
+
+    def __init__(self, trainer: Any, encoder: PromptEncoder, limit: int) -> None:
+        self.trainer = trainer
+        self.encoder = encoder
+        self.limit = limit
+
+    def generate(self, inputs: Sequence[PolicyInput], sampling: Sampling) -> list[PolicyOutput]:
+        from skill0.policy.sampling import generate_replies
+
+        outputs: list[PolicyOutput] = []
+        with trl_internals.generation_model(self.trainer) as model:
+            for start in range(0, len(inputs), self.limit):
+                outputs += generate_replies(model, self.encoder, inputs[start : start + self.limit], sampling)
+        return outputs
+
+
+class VllmPolicy:
+    """The model being trained, generating with vLLM through TRL (colocated or a server).
+
+    vLLM draws from random numbers of its own: runs with it are not reproducible, and the seeds of the
+    inputs are ignored. Its log-probabilities differ from the trainer's; the loss corrects for that.
+    """
+
+    def __init__(self, trainer: Any, encoder: PromptEncoder) -> None:
+        self.trainer = trainer
+        self.encoder = encoder
+
+    def generate(self, inputs: Sequence[PolicyInput], sampling: Sampling) -> list[PolicyOutput]:
+        from skill0.agent import PolicyOutput
+
+        prompts = [list(self.encoder.encode(item)) for item in inputs]
+        pictures = [None if item.page is None else [item.page.image()] for item in inputs]
+        images = None if all(picture is None for picture in pictures) else pictures
+        replies, logprobs = trl_internals.vllm_generate(self.trainer, prompts, images, sampling)
+        return [
+            PolicyOutput(
+                text=self.encoder.decode(reply),
+                prompt_ids=tuple(prompt),
+                completion_ids=tuple(reply),
+                logprobs=tuple(scores),
+                token_spans=self.encoder.token_spans(reply),
+            )
+            for prompt, reply, scores in zip(prompts, replies, logprobs, strict=True)
+        ]
+
+
+def without_image_tokens(generation_kwargs: dict[str, Any] | None, image_token_id: int) -> dict[str, Any]:
+    """vLLM's sampling arguments with the image placeholder made impossible: sampled, it would ask for an
+    image that is not there."""
+    kwargs = dict(generation_kwargs or {})
+    bias = {int(token): float(value) for token, value in (kwargs.get("logit_bias") or {}).items()}
+    return {**kwargs, "logit_bias": {**bias, image_token_id: -100.0}}

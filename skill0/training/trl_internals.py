@@ -1,0 +1,214 @@
+"""Everything private in TRL and in transformers' `Trainer` that skill0 leans on, in one place.
+
+`Skill0Trainer` overrides some private methods of `GRPOTrainer` and reads some private attributes; neither has
+any promise of stability. The names are listed here, all reads and calls go through the functions below, and
+tests/training/test_trl_internals.py compares the lists with the installed versions. Updating TRL means:
+make that test pass, then widen `TESTED`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any, cast
+
+import torch
+
+from skill0.errors import ConfigError
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+    from skill0.agent.policy import Sampling
+
+Trainer = Any
+"""A `GRPOTrainer`. Typed as anything: what is used of it here is private, so no type checker knows it."""
+
+TESTED = {"trl": "1.16.", "transformers": "5.23."}
+"""Package to the version prefix this file was written for and is tested with."""
+
+OVERRIDDEN: dict[str, tuple[str, ...]] = {
+    "_get_train_sampler": ("self", "dataset"),
+    "_get_output_dir": ("self", "trial"),
+    "_load_best_model": ("self",),
+    "_load_from_checkpoint": ("self", "resume_from_checkpoint", "model"),
+    "_prepare_inputs": ("self", "generation_batch"),
+    "_save_checkpoint": ("self", "model", "trial"),
+    "compute_loss": ("self", "model", "inputs", "return_outputs", "num_items_in_batch"),
+    "evaluate": ("self", "eval_dataset", "ignore_keys", "metric_key_prefix"),
+    "log": ("self", "logs", "start_time"),
+    "train": ("self", "resume_from_checkpoint", "trial", "ignore_keys_for_eval"),
+    "training_step": ("self", "model", "inputs", "num_items_in_batch"),
+}
+"""Methods of `GRPOTrainer` that `Skill0Trainer` replaces, with the parameters it expects them to have."""
+
+CALLED: dict[str, tuple[str, ...]] = {
+    "_get_per_token_logps_and_entropies": (
+        "self", "model", "input_ids", "attention_mask", "logits_to_keep", "batch_size", "compute_entropy",
+        "compute_aux_loss", "pixel_values", "image_grid_thw", "num_images",
+    ),
+    "_push_from_checkpoint": ("self", "checkpoint_folder"),
+}  # fmt: skip
+"""Private methods that are called, with the leading parameters relied on."""
+
+ATTRIBUTES = (
+    "_buffered_inputs",
+    "_dist",
+    "_globalstep_last_logged",
+    "_last_loaded_step",
+    "_metrics",
+    "_step",
+    "_tokenizer",
+    "_total_loss_scalar",
+    "_tr_loss",
+)
+"""Private attributes that are read or set; each must occur in the source of `GRPOTrainer` or `Trainer`."""
+
+
+def check_versions() -> None:
+    """Raises `ConfigError` when TRL or transformers is not a version these internals were checked against."""
+    for package, prefix in TESTED.items():
+        installed = version(package)
+        if not installed.startswith(prefix):
+            raise ConfigError(
+                f"{package} {installed} is installed, but Skill0Trainer overrides private parts of "
+                f"{package} {prefix}x; install that: pip install '{package}=={prefix}*'"
+            )
+
+
+def token_logprobs(
+    trainer: Trainer, model: torch.nn.Module, batch: dict[str, Any], *, entropies: bool = False
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Log-probabilities of the completion tokens of a collated batch, and their entropies if asked for.
+
+    Both are (turns, completion tokens), of the distribution at the rollout temperature.
+    """
+    logprobs, entropy, _ = trainer._get_per_token_logps_and_entropies(
+        model,
+        torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
+        torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
+        batch["completion_ids"].size(1),
+        compute_entropy=entropies,
+        pixel_values=batch.get("pixel_values"),
+        image_grid_thw=batch.get("image_grid_thw"),
+        num_images=batch.get("num_images"),
+        mm_token_type_ids=batch["mm_token_type_ids"],
+    )
+    return logprobs, entropy
+
+
+@contextlib.contextmanager
+def scoring(trainer: Trainer) -> Iterator[None]:
+    """No gradients, and no gradient checkpointing, which would warn about their absence."""
+    from trl.models.utils import disable_gradient_checkpointing
+
+    model: Any = trainer.accelerator.unwrap_model(trainer.model)
+    with torch.no_grad(), disable_gradient_checkpointing(model, trainer.args.gradient_checkpointing_kwargs):
+        yield
+
+
+def reference_logprobs(trainer: Trainer, batch: dict[str, Any]) -> torch.Tensor:
+    """Log-probabilities under the reference policy: TRL's copy, or the model without its adapter."""
+    if trainer.ref_model is not None:
+        return token_logprobs(trainer, trainer.ref_model, batch)[0]
+    from trl.trainer.utils import use_adapter
+
+    model: Any = trainer.accelerator.unwrap_model(trainer.model)
+    with use_adapter(model, adapter_name="ref" if "ref" in model.peft_config else None):
+        return token_logprobs(trainer, trainer.model, batch)[0]  # type: ignore[arg-type]
+
+
+@contextlib.contextmanager
+def generation_model(trainer: Trainer) -> Iterator[PreTrainedModel]:
+    """The bare model with full parameters (ZeRO-3 gathered, FSDP summoned), without gradients."""
+    from trl.models.utils import unwrap_model_for_generation
+
+    with (
+        unwrap_model_for_generation(
+            trainer.model_wrapped,
+            trainer.accelerator,
+            gather_deepspeed3_params=trainer.args.ds3_gather_for_generation,
+            gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
+        ) as model,
+        torch.no_grad(),
+        trainer._dist.summon_full_params(trainer.model_wrapped, recurse=False),
+    ):
+        yield cast("PreTrainedModel", model)
+
+
+def vllm_generate(
+    trainer: Trainer,
+    prompt_ids: list[list[int]],
+    images: list[list[Any] | None] | None,
+    sampling: Sampling,
+) -> tuple[list[list[int]], list[list[float]]]:
+    """Completion ids and the sampler's log-probabilities of them, from TRL's vLLM backend.
+
+    Weights are sent to vLLM first, once per optimizer step. Every process must call this equally often.
+    """
+    backend = trainer.vllm_generation
+    if trainer.state.global_step != trainer._last_loaded_step:
+        backend.sync_weights()
+        trainer._last_loaded_step = trainer.state.global_step
+    wanted = {
+        "temperature": sampling.temperature,
+        "top_p": sampling.top_p,
+        "top_k": sampling.top_k,
+        "max_completion_length": sampling.max_new_tokens,
+    }
+    before = {name: getattr(backend, name) for name in wanted}
+    try:
+        for name, value in wanted.items():
+            setattr(backend, name, value)
+        _, completion_ids, logprobs, _ = backend.generate(
+            prompts=prompt_ids, images=images, num_generations=1
+        )
+    finally:
+        for name, value in before.items():
+            setattr(backend, name, value)
+    # One entry per candidate token; with `logprobs=0` the only candidate is the sampled token.
+    sampled = [[float("nan") if token[0] is None else token[0] for token in reply] for reply in logprobs]
+    return completion_ids, sampled
+
+
+def record(trainer: Trainer, mode: str, metrics: dict[str, float]) -> None:
+    """Adds to the metrics that TRL averages and reports at the next logging step. `mode`: train or eval."""
+    for name, value in metrics.items():
+        trainer._metrics[mode][name].append(value)
+
+
+def logging_state(trainer: Trainer) -> dict[str, Any]:
+    """What is lost between two logging steps unless a checkpoint keeps it, as JSON data."""
+    loss = trainer.accelerator.gather(trainer._tr_loss.detach()).mean().item()
+    return {
+        "metrics": {name: list(values) for name, values in trainer._metrics["train"].items()},
+        "loss_since_last_log": loss,
+        "last_logged_step": trainer._globalstep_last_logged,
+        "total_loss": trainer._total_loss_scalar,
+    }
+
+
+def restore_logging(trainer: Trainer, state: dict[str, Any]) -> None:
+    """Takes over a `logging_state`; to be called when training has begun, which resets all of it."""
+    trainer._metrics["train"].clear()
+    for name, values in state["metrics"].items():
+        trainer._metrics["train"][name].extend(values)
+    trainer._tr_loss = torch.full_like(trainer._tr_loss, state["loss_since_last_log"])
+    trainer._globalstep_last_logged = state["last_logged_step"]
+    trainer._total_loss_scalar = state["total_loss"]
+
+
+def windows_done(trainer: Trainer) -> int:
+    """Windows (calls of `training_step`) since training began, over all resumptions."""
+    return trainer._step
+
+
+def set_windows_done(trainer: Trainer, windows: int) -> None:
+    trainer._step = windows
+
+
+def single_device_weights(trainer: Trainer) -> bool:
+    """Whether every process holds the whole plain model (one process or DDP, no adapter)."""
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    return not (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled or hasattr(model, "peft_config"))

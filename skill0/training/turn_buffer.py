@@ -1,0 +1,145 @@
+"""The turn buffer: what one round of rollouts is turned into, and how it is cut for training.
+
+    trajectories -> summaries (gathered) -> credit per turn -> windows -> micro-batches -> tensors
+
+A *window* is what one call of `training_step` trains on; `steps_per_generation` windows make a round. All
+processes must run equally many forward passes, however many turns each has: windows are filled up with
+padding turns that weigh nothing. Advantages and weights are fixed here, over the whole round, so neither the
+padding nor the cut changes the gradient.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import torch
+
+from skill0.training.advantages import grpo
+from skill0.training.loss import trajectory_weights
+from skill0.training.metrics import Summary
+from skill0.training.turn_batching import collate_turns, length_sorted_batches, turn_length
+
+if TYPE_CHECKING:
+    from skill0.agent import Trajectory, Turn
+
+LOGPROB_KEYS = ("old_logprobs", "reference_logprobs", "sampler_ratio")
+
+
+@dataclass
+class TrainingTurn:
+    """A turn with its share in the loss: `advantage`, and `weight` of each of its completion tokens.
+
+    The other fields are filled in when the loss needs them: float32 (completion tokens,) on the CPU, except a
+    `sampler_ratio` per turn, (1,).
+    """
+
+    turn: Turn
+    advantage: float
+    weight: float
+    old_logprobs: torch.Tensor | None = None
+    reference_logprobs: torch.Tensor | None = None
+    sampler_ratio: torch.Tensor | None = None
+
+    @property
+    def is_padding(self) -> bool:
+        return self.weight == 0.0
+
+
+@dataclass(frozen=True)
+class Credit:
+    """`advantages[i][t]` of turn t, `weights[i]` of trajectory i; `flat_groups`: see `advantages.grpo`."""
+
+    advantages: list[tuple[float, ...]]
+    weights: list[float]
+    flat_groups: float
+
+
+def assign_credit(summaries: Sequence[Summary], *, statistics: str, scale: str, mean: str) -> Credit:
+    """Advantage of every turn and weight of every token, from the summaries of *all* processes.
+
+    `statistics` is "trajectory" (total rewards, one advantage for all turns) or "row" (every turn an item of
+    its own); `scale` is that of `advantages.grpo`; `mean` that of `loss.trajectory_weights`.
+    """
+    counted = [summary.counted for summary in summaries]
+    groups = [summary.group for summary in summaries]
+    weights = trajectory_weights([summary.tokens for summary in summaries], groups, counted, mean)
+    if statistics == "trajectory":
+        result = grpo([summary.reward for summary in summaries], groups, counted=counted, scale=scale)
+        advantages = [
+            (float(value),) * len(summary.turn_tokens)
+            for value, summary in zip(result.values, summaries, strict=True)
+        ]
+        return Credit(advantages, weights, result.flat_groups)
+    rows = [(reward, s.group, s.counted) for s in summaries for reward in s.turn_rewards]
+    rewards, row_groups, row_counted = ([row[column] for row in rows] for column in range(3))
+    result = grpo(rewards, row_groups, counted=row_counted, scale=scale)
+    values = iter(result.values)
+    advantages = [tuple(float(next(values)) for _ in summary.turn_rewards) for summary in summaries]
+    return Credit(advantages, weights, result.flat_groups)
+
+
+def training_turns(
+    trajectories: Sequence[Trajectory], advantages: Sequence[Sequence[float]], weights: Sequence[float]
+) -> list[TrainingTurn]:
+    """The turns to train on: those of trajectories that weigh something, with a completion."""
+    return [
+        TrainingTurn(turn, advantage, weight)
+        for trajectory, values, weight in zip(trajectories, advantages, weights, strict=True)
+        if weight > 0.0
+        for turn, advantage in zip(trajectory.turns, values, strict=True)
+        if turn.completion_ids
+    ]
+
+
+def cut_windows(
+    turns: Sequence[TrainingTurn],
+    *,
+    windows: int,
+    longest: int,
+    micro_batch_size: int,
+    padding: Turn,
+    seed: int,
+) -> list[list[list[TrainingTurn]]]:
+    """Windows of micro-batches of turns, equally many of equal size on every process.
+
+    `longest` is the number of turns of the process that has most. With one window the order is by length
+    alone; with more, turns are dealt to windows at random (from `seed`), so that each window is a fair
+    sample of the round. Long and short turns then stand apart inside a window, which saves padding tokens.
+    """
+    per_window = max(1, -(-longest // windows))
+    shuffled = list(turns)
+    random.Random(seed).shuffle(shuffled)
+    filler = TrainingTurn(padding, 0.0, 0.0)
+    shuffled += [replace(filler) for _ in range(per_window * windows - len(shuffled))]
+    dealt = [shuffled[first::windows] for first in range(windows)]
+    return [
+        [
+            [window[position] for position in positions]
+            for positions in length_sorted_batches(
+                [turn_length(item.turn) for item in window], micro_batch_size
+            )
+        ]
+        for window in dealt
+    ]
+
+
+def collate_training_turns(
+    items: Sequence[TrainingTurn], *, pad_token_id: int, image_token_id: int, device: torch.device | str
+) -> dict[str, Any]:
+    """`collate_turns` of a micro-batch, with `advantages` and `weights` (turns,), `loss_mask` (turns, tokens)
+    without padding turns, and those of `LOGPROB_KEYS` that the turns carry, (turns, tokens)."""
+    batch = collate_turns(
+        [item.turn for item in items], pad_token_id=pad_token_id, image_token_id=image_token_id, device=device
+    )
+    real = torch.tensor([not item.is_padding for item in items], device=device)  # (turns,)
+    batch["loss_mask"] = batch["completion_mask"] * real[:, None]  # (turns, tokens)
+    batch["advantages"] = torch.tensor([item.advantage for item in items], device=device)  # (turns,)
+    batch["weights"] = torch.tensor([item.weight for item in items], device=device)  # (turns,)
+    for key in LOGPROB_KEYS:
+        values = [getattr(item, key) for item in items]
+        if values[0] is not None:
+            batch[key] = torch.nn.utils.rnn.pad_sequence(values, batch_first=True).to(device)
+    return batch
