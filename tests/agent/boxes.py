@@ -6,9 +6,7 @@ nothing. The instruction does not tell the number, a skill file may.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-
-from skill0.envs.base import EnvFailure, Observation, StepResult, Task, TextEnv
+from skill0.envs import Observation, StepResult, Task
 from skill0.skills.skill import Skill, SkillFile
 
 COMMANDS = ("open box 1", "open box 2", "open box 3")
@@ -48,26 +46,3 @@ class Boxes:
 
     def close(self) -> None:
         pass
-
-
-class LocalPool:
-    """Environments of this process, one per episode; anything that an environment raises is a failure."""
-
-    def __init__(self, make_env: Callable[[], TextEnv]) -> None:
-        self.make_env = make_env
-        self.steps = 0
-
-    def reset(self, tasks: Sequence[Task]) -> list[Observation | EnvFailure]:
-        self.envs = [self.make_env() for _ in tasks]
-        return [self._guarded(env.reset, task) for env, task in zip(self.envs, tasks, strict=True)]
-
-    def step(self, actions: Mapping[int, str]) -> dict[int, StepResult | EnvFailure]:
-        self.steps += len(actions)
-        return {number: self._guarded(self.envs[number].step, action) for number, action in actions.items()}
-
-    @staticmethod
-    def _guarded(call, argument):
-        try:
-            return call(argument)
-        except Exception as error:
-            return EnvFailure("raised", str(error))
