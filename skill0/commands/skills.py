@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from skill0.envs.alfworld import Game
+    from skill0.envs.alfworld import AlfWorldEnv, Game
     from skill0.skills import SkillBank
 
 app = typer.Typer(no_args_is_help=True)
@@ -63,6 +63,7 @@ def show(
 
         tasks = tasks_from(load_games(games, split))
     else:
+        console.print("no games given: one stand-in task for each declared task type", style="dim")
         tasks = _declared_tasks(bank)
     console.print(group_by_relevance(bank, tasks, allow_unmatched=True).table())
 
@@ -81,7 +82,7 @@ def lint(
 
     bank = _load(path, lenient)
     games: list[Game] = []
-    for size in ("small", "large"):
+    for size in ("small", "medium"):
         settings = HouseholdSettings(size=size)
         games += generate_games(games_per_type * len(TASK_TYPES), seed=0, settings=settings)
     commands = live_commands(games)
@@ -116,7 +117,8 @@ def convert(
 
 
 def live_commands(games: Sequence[Game]) -> set[str]:
-    """Every command the engine offers on the way of each game's winning plan.
+    """Commands the engine offers: on the way of each game's winning plan, and on a tour of all receptacles
+    with the plan's object in hand.
 
     Raises `GameError` when a plan does not win its game.
     """
@@ -124,20 +126,38 @@ def live_commands(games: Sequence[Game]) -> set[str]:
     from skill0.errors import GameError
 
     commands: set[str] = set()
-    env = AlfWorldEnv()
+    env = AlfWorldEnv(max_steps=1000)
     try:
-        for game in _progress(games, "Playing winning plans"):
-            commands.update(env.reset(game.as_task()).admissible or ())
-            won = False
-            for action in game.walkthrough:
-                result = env.step(action)
-                commands.update(result.observation.admissible or ())
-                won = bool(result.info["won"])
-            if not won:
+        for game in _progress(games, "Playing games"):
+            if not _play(env, game, game.walkthrough, commands):
                 raise GameError(f"{game.id}: its own plan does not win it; generate or import it again")
+            _play(env, game, _tour(env, game), commands)
     finally:
         env.close()
     return commands
+
+
+def _play(env: AlfWorldEnv, game: Game, actions: Iterable[str], commands: set[str]) -> bool:
+    """Play until the game is over or the actions are, adding what is offered; whether it was won."""
+    commands.update(env.reset(game.as_task()).admissible or ())
+    for action in actions:
+        result = env.step(action)
+        commands.update(result.observation.admissible or ())
+        if result.terminated or result.truncated:
+            return bool(result.info["won"])
+    return False
+
+
+def _tour(env: AlfWorldEnv, game: Game) -> list[str]:
+    """The plan as far as its first object in hand, then every receptacle, opened where it can be."""
+    receptacles = [
+        command.removeprefix("go to ")
+        for command in env.reset(game.as_task()).admissible or ()
+        if command.startswith("go to ")
+    ]
+    taken = next((step for step, action in enumerate(game.walkthrough) if action.startswith("take ")), -1)
+    visits = [f"{verb} {name}" for name in receptacles for verb in ("go to", "open")]
+    return [*game.walkthrough[: taken + 1], *visits]
 
 
 def _load(path: Path, lenient: bool) -> SkillBank:

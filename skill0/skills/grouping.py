@@ -4,11 +4,13 @@ SKILL0 (arXiv 2604.02268), section 3: the validation set is split into N sub-tas
 tasks that match the category of skill file S_k. Here T_k is all tasks of the types that S_k serves:
 
 1. a file that declares task types serves exactly those ("*": all of them);
-2. a file that declares none serves the task types its text is relevant to (`skill0.skills.relevance`):
-   those that score at least `MIN_SCORE`, and at least `MIN_SHARE` of the file's best score.
+2. a file that declares none serves the task types that it is the most relevant file for: where its text
+   scores at least `MIN_SCORE` (`skill0.skills.relevance`) and at least `MIN_SHARE` of what the best file for
+   the task type scores, declared or not, general files left aside.
 
-A task type that no file serves, and a file without declaration that serves no task type, are errors unless
-allowed; then they are counted and shown. A task type that only general files serve is shown as such.
+General know-how has no task type of its own to be relevant to: it must be declared ("*"). A task type that
+no file serves, and a file without declaration that serves no task type, are errors unless allowed; then they
+are counted and shown. A task type that only general files serve is shown as such.
 
 Deviation from the paper: there the groups are fixed by hand; here they are declared or computed, and printed.
 """
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
 MIN_SCORE = 0.1
 """Below this score a file has next to no distinguishing word in common with a task type's instructions."""
 
-MIN_SHARE = 0.6
-"""A file also serves the task types that score at least this share of its best one."""
+MIN_SHARE = 0.8
+"""Besides the best file for a task type, those that score at least this share of it serve it too."""
 
 
 class TaskLike(Protocol):
@@ -108,8 +110,10 @@ class Grouping:
         from rich.table import Table
 
         table = Table(title="Which skill file serves which task type", title_justify="left")
-        for heading in ("skill file", "task type", "tasks", "why"):
-            table.add_column(heading, justify="right" if heading == "tasks" else "left", overflow="fold")
+        table.add_column("skill file", no_wrap=True)
+        table.add_column("task type", no_wrap=True)
+        table.add_column("tasks", justify="right")
+        table.add_column("why")
         for name in self.files:
             task_types = self.task_types_for(name)
             for index, task_type in enumerate(task_types):
@@ -154,7 +158,8 @@ def group_by_relevance(bank: SkillBank, tasks: Iterable[TaskLike], allow_unmatch
             for task_type in instructions:
                 reasons[file.name, task_type] = _declared(file, task_type)
     if undeclared:
-        reasons.update(_relevant(undeclared, instructions))
+        rivals = [file for file in bank if EVERY_TASK_TYPE not in file.task_types]
+        reasons.update(_relevant(undeclared, rivals, instructions))
     grouping = Grouping(
         served={
             task_type: tuple(name for name in bank.names if reasons[name, task_type].serves)
@@ -193,33 +198,31 @@ def skills_in_context(
 
 def _declared(file: SkillFile, task_type: str) -> Reason:
     if EVERY_TASK_TYPE in file.task_types:
-        return Reason(True, "declared for every task type")
+        return Reason(True, "declared (*)")
     if task_type in file.task_types:
         return Reason(True, "declared")
     return Reason(False, f"declared for {', '.join(file.task_types)} only")
 
 
 def _relevant(
-    files: Sequence[SkillFile], instructions: Mapping[str, Sequence[str]]
+    files: Sequence[SkillFile], rivals: Sequence[SkillFile], instructions: Mapping[str, Sequence[str]]
 ) -> dict[tuple[str, str], Reason]:
-    scores = relevance(files, instructions)
+    """Reasons for `files`, which are among `rivals`."""
+    scores = relevance(rivals, instructions)
     reasons = {}
-    for file in files:
-        best = max((scores[file.name, task_type][0] for task_type in instructions), default=0.0)
-        for task_type in instructions:
+    for task_type in instructions:
+        best = max(rivals, key=lambda file: scores[file.name, task_type][0])
+        best_score = scores[best.name, task_type][0]
+        for file in files:
             score, common = scores[file.name, task_type]
-            common_words = f" ({', '.join(common)})" if common else ""
+            text = f"text scores {score:.2f}" + (f" ({', '.join(common)})" if common else "")
             if score < MIN_SCORE:
-                reason = Reason(False, f"text scores {score:.2f} < {MIN_SCORE}{common_words}", score)
-            elif score < MIN_SHARE * best:
-                reason = Reason(
-                    False,
-                    f"text scores {score:.2f} < {MIN_SHARE} of its best, {best:.2f}{common_words}",
-                    score,
-                )
+                serves, text = False, f"{text}, less than {MIN_SCORE}"
+            elif score < MIN_SHARE * best_score:
+                serves, text = False, f"{text}, {best.name} scores {best_score:.2f}"
             else:
-                reason = Reason(True, f"text scores {score:.2f}{common_words}", score)
-            reasons[file.name, task_type] = reason
+                serves = True
+            reasons[file.name, task_type] = Reason(serves, text, score)
     return reasons
 
 
@@ -232,7 +235,7 @@ def _raise_unmatched(grouping: Grouping, undeclared: Sequence[str]) -> None:
     lost = [name for name in grouping.unused if name in undeclared]
     if lost:
         raise GroupingError(
-            f"the skill file(s) {', '.join(lost)} declare no task types and their text is relevant to none of "
-            f"these: {', '.join(grouping.task_types) or '(there are no tasks)'}; declare task types under "
-            "`metadata: task-types`, or allow unmatched files"
+            f"the skill file(s) {', '.join(lost)} declare no task types, and are the most relevant ones for "
+            f"none of these: {', '.join(grouping.task_types) or '(there are no tasks)'}; declare task types "
+            f"under `metadata: task-types` ({EVERY_TASK_TYPE!r} for all), or allow unmatched files"
         )

@@ -69,7 +69,7 @@ def read_published(
     for task_type, name in served.items():
         if name not in names:
             raise mapping.fail(
-                _line_of(mapping, task_type),
+                _line_of(mapping, task_type, last=True),
                 f"the task type {task_type!r} is mapped to {name!r}, which is not in skill_files",
             )
     files = []
@@ -94,7 +94,7 @@ def read_published(
 
 
 def read_sections(source: SourceText) -> tuple[SkillFile, ...]:
-    """Read a file without a mapping: a skill file for each section; the general one serves every task type."""
+    """Read a file without a mapping: a skill file for each section; the general one serves every type."""
     files = []
     for section in _split(source):
         name = _section_name(section[1])
