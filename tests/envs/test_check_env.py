@@ -35,7 +35,7 @@ def test_what_a_step_after_the_end_may_do():
     ("env", "words"),
     [
         (tiny_env.RandomEnv, "task 'a', reset: two resets differ: text was 'You see 3 doors. "),
-        (tiny_env.RemembersEnv, "observation differs in the same environment, after it had played other tasks"),
+        (tiny_env.RemembersEnv, "observation differs in the same environment, after it had played other"),
         (tiny_env.RemembersEnv, "text was 'It is empty. (1)', then 'It is empty. ("),
         (tiny_env.ListingEnv, "task 'a', reset: the result must have a tuple of str, or None, as admissible"),
         (tiny_env.StrictEnv, "task 'a', step 1, action '': raised KeyError: ''. To repair it: answer any"),

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import TypeAlias
 
 from skill0.envs.alfworld.placements import placements
-from skill0.envs.alfworld.rooms import LAMP, HouseholdSettings, rooms
+from skill0.envs.alfworld.rooms import HouseholdSettings, rooms
 from skill0.errors import ConfigError
 
 Convention: TypeAlias = Mapping[str, str]
@@ -44,14 +44,6 @@ def targets(settings: HouseholdSettings | None = None) -> dict[str, tuple[str, .
         found = {kind for room in rooms(settings.size) for kind in room.targets.get(task_type, ())}
         kinds[task_type] = tuple(sorted(found))
     return kinds
-
-
-def facts_of_use(settings: HouseholdSettings | None = None) -> dict[str, tuple[str, ...]]:
-    """The object types whose place helps with each task type: its targets, and the lamp of the look tasks."""
-    return {
-        task_type: (*kinds, LAMP) if task_type == "look_at_obj_in_light" else kinds
-        for task_type, kinds in targets(settings).items()
-    }
 
 
 def check_convention(convention: Convention) -> None:
