@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import Annotated
 
 import typer
 
@@ -29,12 +29,13 @@ app.add_typer(render.app, name="render", help="Write what the model sees as PNG.
 def train(
     recipe: Annotated[Path, typer.Argument(help="A YAML recipe, for instance curricula/household_cpu.yaml.")],
     games: Annotated[
-        Optional[Path], typer.Option(help="Official games instead of the recipe's: a packed store or $ALFWORLD_DATA.")
+        Path | None,
+        typer.Option(help="Official games instead of the recipe's: a packed store or $ALFWORLD_DATA."),
     ] = None,
-    skills: Annotated[Optional[Path], typer.Option(help="Another skill bank.")] = None,
-    output: Annotated[Optional[Path], typer.Option(help="Another run folder.")] = None,
-    seed: Annotated[Optional[int], typer.Option(help="Another seed.")] = None,
-    max_steps: Annotated[Optional[int], typer.Option(help="Another number of optimizer steps.")] = None,
+    skills: Annotated[Path | None, typer.Option(help="Another skill bank.")] = None,
+    output: Annotated[Path | None, typer.Option(help="Another run folder.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed.")] = None,
+    max_steps: Annotated[int | None, typer.Option(help="Another number of optimizer steps.")] = None,
 ) -> None:
     """Run a whole recipe: warm-up, curriculum, evaluation before and after. Resumes an unfinished run."""
     from skill0.training.recipe import load_recipe
@@ -54,19 +55,24 @@ def train(
 
 @app.command()
 def evaluate(
-    policy: Annotated[str, typer.Argument(help="A model folder or Hub name; 'random' for the random baseline.")],
+    policy: Annotated[
+        str, typer.Argument(help="A model folder or Hub name; 'random' for the random baseline.")
+    ],
     games: Annotated[
-        Optional[Path], typer.Option(help="A packed store or $ALFWORLD_DATA; generated households when not given.")
+        Path | None,
+        typer.Option(help="A packed store or $ALFWORLD_DATA; generated households when not given."),
     ] = None,
     split: Annotated[str, typer.Option(help="Which split of the games.")] = "valid_seen",
-    skills: Annotated[Optional[Path], typer.Option(help="A skill bank; adds the arm with all of its files.")] = None,
-    tasks: Annotated[Optional[int], typer.Option(help="Only this many tasks (of households: 48).")] = None,
+    skills: Annotated[
+        Path | None, typer.Option(help="A skill bank; adds the arm with all of its files.")
+    ] = None,
+    tasks: Annotated[int | None, typer.Option(help="Only this many tasks (of households: 48).")] = None,
     convention_seed: Annotated[int, typer.Option(help="The generated households' convention.")] = 0,
     seed: Annotated[int, typer.Option(help="Seed of households and sampling.")] = 0,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
     workers: Annotated[int, typer.Option(help="Environment processes; 0 runs them in this one.")] = 2,
     batch_size: Annotated[int, typer.Option(help="Episodes side by side.")] = 48,
-    json_file: Annotated[Optional[Path], typer.Option("--json", help="Write the whole report here.")] = None,
+    json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole report here.")] = None,
 ) -> None:
     """Every task of a split exactly once, without skills and, given a bank, with them."""
     from skill0.commands.evaluate import evaluate_policy

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import math
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from skill0.context import PageStyle, PromptTemplate, template_named
 from skill0.errors import ConfigError
 
 PLACES = ("image", "text", "none")
 SKILL_FORMS = ("full", "brief")
+AGENT_FILE = "agent.json"
 
 
 @dataclass(frozen=True)
@@ -74,3 +77,29 @@ class AgentSettings:
     def shows_page(self) -> bool:
         """Whether prompts carry an image at all."""
         return "image" in (self.skills_in, self.history_in)
+
+    def save(self, folder: str | Path) -> None:
+        """Write `agent.json` into a model's folder, so that it is evaluated as it was trained.
+
+        Raises:
+            ConfigError: the template is one of your own, which JSON cannot name.
+        """
+        if not isinstance(self.template, str):
+            raise ConfigError(f"a template of your own ({self.template.name!r}) cannot be saved by name")
+        (Path(folder) / AGENT_FILE).write_text(json.dumps(asdict(self), indent=1) + "\n", encoding="utf-8")
+
+    @staticmethod
+    def load(folder: str | Path) -> AgentSettings:
+        """Read what `save` wrote.
+
+        Raises:
+            ConfigError: there is no such file, or it holds other settings than these.
+        """
+        path = Path(folder) / AGENT_FILE
+        if not path.is_file():
+            raise ConfigError(f"{path} is missing: the folder does not say how its policy was prompted")
+        try:
+            content = json.loads(path.read_text(encoding="utf-8"))
+            return AgentSettings(**{**content, "style": PageStyle(**content["style"])})
+        except (json.JSONDecodeError, KeyError, TypeError) as error:
+            raise ConfigError(f"{path}: not the settings of an agent: {error!r}") from error

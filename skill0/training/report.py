@@ -7,11 +7,15 @@ Left out: live dashboards (`report_to` of the trainer serves those).
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from skill0.agent import AgentLoop, RolloutGroup, Sampling
+from skill0.context import contact_sheet
 from skill0.curriculum import CurriculumChange
+from skill0.envs.base import Task
+from skill0.skills import SkillFile
 
 PROBE_WITH, PROBE_WITHOUT = "probe/success_with_skills", "probe/success_without_skills"
 
@@ -43,7 +47,11 @@ def curriculum_figure(
     for row, name in enumerate(file_names):
         end = next((change.step for change in timeline if name in change.withdrawn), total_steps)
         bars.barh(row, end, height=0.6, color=colours(row % 10))
-        measured = [(c.step, c.helpfulness[name].delta) for c in timeline if name in c.helpfulness]
+        measured = [
+            (change.step, change.helpfulness[name].delta)
+            for change in timeline
+            if name in change.helpfulness and change.helpfulness[name].delta is not None
+        ]
         if measured:
             steps, deltas = zip(*measured, strict=True)
             lines.plot(steps, deltas, marker="o", color=colours(row % 10), label=name)
@@ -55,7 +63,9 @@ def curriculum_figure(
         bars.text((start + end) / 2, -0.75, f"budget {budget}", ha="center", fontsize=9)
     bars.set_title("Skill files in context", pad=18)
     lines.axhline(0, color="black", linewidth=0.8)
-    lines.set(xlabel="optimizer step", ylabel="helpfulness (success with minus without)", xlim=(0, total_steps))
+    lines.set(
+        xlabel="optimizer step", ylabel="helpfulness (success with minus without)", xlim=(0, total_steps)
+    )
     if lines.get_legend_handles_labels()[0]:
         lines.legend(fontsize=8, ncols=2)
     _save(figure, path)
@@ -108,3 +118,25 @@ def _save(figure, path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     _pyplot().close(figure)
+
+
+def pages_sheet(
+    loop: AgentLoop,
+    task: Task,
+    arms: Mapping[str, Callable[[Task], Sequence[SkillFile]]],
+    seed: int,
+    path: Path,
+) -> None:
+    """A contact sheet of what the policy sees in one task: its first and its last turn under every arm."""
+    pages, captions = [], []
+    sampling = Sampling(temperature=0.0)
+    for name, files in arms.items():
+        [trajectory] = loop.run([RolloutGroup(task, 1, tuple(files(task)))], sampling, seed)
+        shown = [
+            (number, turn.page) for number, turn in enumerate(trajectory.turns, 1) if turn.page is not None
+        ]
+        for number, page in dict([shown[0], shown[-1]]).items() if shown else ():
+            pages.append(page)
+            captions.append(f"{name}, turn {number}: {page.visual_tokens} visual tokens")
+    if pages:
+        contact_sheet(pages, captions, columns=2).save(path)

@@ -6,7 +6,6 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from skill0.envs.alfworld import (
     AlfWorldEnvFactory,
@@ -61,7 +60,9 @@ def build_world(recipe: Recipe) -> World:
     if convention:
         check_bank_agrees(bank, convention, environment.convention_seed)
     tasks = tuple(tasks_from(games) for games in (train, validation, heldout))
-    grouping = group_by_relevance(bank, [task for group in tasks for task in group], recipe.skills.allow_unmatched)
+    grouping = group_by_relevance(
+        bank, [task for group in tasks for task in group], recipe.skills.allow_unmatched
+    )
     factory = AlfWorldEnvFactory(
         max_steps=recipe.training.get("max_turns", 50), cache_dir=str(default_cache_dir())
     )

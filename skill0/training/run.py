@@ -1,0 +1,270 @@
+"""A whole run, top to bottom: world, policy and its warm-up, evaluation, training, evaluation, results.
+
+Every phase leaves its result in the run folder and is skipped when that is there, so a run that was killed
+goes on where it stopped. With several processes, the first does what needs only one (warm-up, reports) while
+the others wait; training and evaluation are shared by all.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from rich.console import Console
+from rich.table import Table
+
+from skill0.agent import AgentLoop, RandomPolicy, Sampling
+from skill0.envs import EnvPool
+from skill0.evaluation import EvaluationReport, evaluate
+from skill0.training import report
+from skill0.training.checkpoints import newest_checkpoint
+from skill0.training.probe import Probe
+from skill0.training.recipe import Recipe
+from skill0.training.run_folder import RESULTS_FILE, claim, read_json, run_folder, versions, write_json
+from skill0.training.world import World, build_world
+
+if TYPE_CHECKING:
+    from skill0.training.config import Skill0Config
+    from skill0.training.trainer import Skill0Trainer
+
+WITHOUT, WITH, RANDOM = "without skills", "with skills", "random policy"
+RESULTS_SCHEMA = 1
+
+
+def run_recipe(recipe: Recipe) -> dict[str, Any]:
+    """Run a recipe to its end, resuming what is already done; returns the content of `results.json`.
+
+    Raises:
+        Skill0Error: the recipe, its games, its skills or its run folder are not usable; see `skill0.errors`.
+    """
+    folder = run_folder(recipe)
+    config = training_config(recipe, folder)
+    state = _process_state()
+    console = Console(quiet=not state.is_main_process)
+    if state.is_main_process:
+        claim(folder, recipe)
+    state.wait_for_everyone()
+    console.rule(f"skill0: {folder}", align="left")
+    world = build_world(recipe)
+    console.print(world.grouping.table())
+    console.print(
+        f"{len(world.train)} training, {len(world.validation)} validation, {len(world.heldout)} held-out tasks; "
+        f"{len(world.bank)} skill files; run folder {folder}"
+    )
+    clock = _Clock(folder / "seconds.json", state.is_main_process)
+    with clock("warm-up"):
+        from skill0.training.policy_source import prepare_policy
+
+        model, processor = prepare_policy(recipe, world, config, folder, console, state)
+    trainer = _trainer(recipe, config, world, model, processor)
+    try:
+        with clock("evaluation before"):
+            before = _evaluation(
+                trainer, world, recipe, folder / "evaluation_before.json", console, baseline=True
+            )
+        with clock("training"):
+            checkpoint = newest_checkpoint(Path(config.output_dir))
+            if checkpoint is not None:
+                console.print(f"resuming from {checkpoint}")
+            trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
+        with clock("evaluation after"):
+            after = _evaluation(trainer, world, recipe, folder / "evaluation_after.json", console)
+        trainer.save_model(str(folder / "policy"))
+        if not state.is_main_process:
+            state.wait_for_everyone()
+            return read_json(folder / RESULTS_FILE)
+        processor.save_pretrained(folder / "policy")
+        results = _results(recipe, trainer, before, after, clock.seconds)
+        _draw(recipe, folder, trainer, world, before, after)
+        write_json(folder / RESULTS_FILE, results)
+        state.wait_for_everyone()
+    finally:
+        trainer.close()
+    console.print(summary_table(results))
+    console.print(f"everything is in {folder}")
+    return results
+
+
+def training_config(recipe: Recipe, folder: Path) -> Skill0Config:
+    from skill0.training.config import Skill0Config
+
+    settings = {"report_to": [], **recipe.training}
+    return Skill0Config(output_dir=str(folder / "checkpoints"), seed=recipe.seed, **settings)
+
+
+def _process_state() -> Any:
+    from accelerate import PartialState
+
+    return PartialState()
+
+
+def _trainer(recipe: Recipe, config: Skill0Config, world: World, model: Any, processor: Any) -> Skill0Trainer:
+    from skill0.training.trainer import Skill0Trainer
+
+    trainer = Skill0Trainer(
+        model=model,
+        args=config,
+        env=world.env,
+        tasks=world.train,
+        skills=world.bank,
+        grouping=world.grouping,
+        validation_tasks=world.validation,
+        processing_class=processor,
+    )
+    if recipe.evaluation.probe_every:
+        trainer.add_callback(Probe(trainer, _arms(trainer, world), world.validation, recipe.evaluation))
+    return trainer
+
+
+def _arms(trainer: Skill0Trainer, world: World) -> dict[str, Callable[[Any], Any]]:
+    """Success is told for the plain arm and for the whole bank, whatever the curriculum has withdrawn."""
+    from skill0.skills import skills_in_context
+
+    def whole_bank(task):
+        scope = trainer.args.skill_scope
+        return skills_in_context(world.bank, world.grouping, world.bank.names, task.task_type, scope)
+
+    return {WITHOUT: lambda task: (), WITH: whole_bank}
+
+
+def _evaluation(
+    trainer: Skill0Trainer,
+    world: World,
+    recipe: Recipe,
+    path: Path,
+    console: Console,
+    *,
+    baseline: bool = False,
+) -> EvaluationReport:
+    """The held-out tasks, once per arm; read from `path` when that was done before."""
+    if path.is_file():
+        return EvaluationReport.from_json(read_json(path))
+    settings = recipe.evaluation
+    sampling = Sampling(settings.temperature, max_new_tokens=trainer.args.max_completion_length)
+    found = evaluate(
+        trainer.loop, world.heldout, _arms(trainer, world), sampling=sampling, seed=recipe.seed,
+        batch_size=settings.batch_size, progress=True, ranks=trainer.ranks,
+    )  # fmt: skip
+    if baseline:
+        found = _with_random(found, world, trainer, recipe)
+    if trainer.accelerator.is_main_process:
+        write_json(path, found.to_json())
+    console.print(found.table())
+    return found
+
+
+def _with_random(
+    found: EvaluationReport, world: World, trainer: Skill0Trainer, recipe: Recipe
+) -> EvaluationReport:
+    """The report with the arm of a policy that picks admissible commands at random."""
+    with EnvPool(world.env, workers=0) as pool:
+        loop = AgentLoop(
+            RandomPolicy(), pool, dataclasses.replace(trainer.loop.settings, require_think=False)
+        )
+        chance = evaluate(
+            loop, world.heldout, {RANDOM: lambda task: ()}, sampling=Sampling(), seed=recipe.seed,
+            batch_size=recipe.evaluation.batch_size,
+        )  # fmt: skip
+    return dataclasses.replace(found, arms=(*found.arms, *chance.arms))
+
+
+def _results(
+    recipe: Recipe,
+    trainer: Skill0Trainer,
+    before: EvaluationReport,
+    after: EvaluationReport,
+    seconds: Mapping[str, float],
+) -> dict[str, Any]:
+    summaries = {"before": before, "after": after}
+    arms = {
+        arm.name: {
+            when: found[arm.name].summary() for when, found in summaries.items() if _has(found, arm.name)
+        }
+        for arm in before.arms
+    }
+    curriculum = trainer.curriculum
+    return {
+        "schema": RESULTS_SCHEMA,
+        "recipe_sha256": recipe.digest,
+        "seed": recipe.seed,
+        "steps": trainer.state.global_step,
+        "success": {arm: {when: s["success"] for when, s in found.items()} for arm, found in arms.items()},
+        "success_by_task_type": {
+            arm: {when: s["success_by_task_type"] for when, s in found.items()} for arm, found in arms.items()
+        },
+        "tokens_per_turn": {
+            arm: {
+                when: {"text": s["text_tokens_per_turn"], "visual": s["visual_tokens_per_turn"]}
+                for when, s in found.items()
+            }
+            for arm, found in arms.items()
+        },
+        "curriculum": [change.to_json() for change in curriculum.timeline] if curriculum else [],
+        "seconds": dict(seconds),
+        "versions": versions(),
+    }
+
+
+def _has(found: EvaluationReport, name: str) -> bool:
+    return any(arm.name == name for arm in found.arms)
+
+
+def _draw(
+    recipe: Recipe,
+    folder: Path,
+    trainer: Skill0Trainer,
+    world: World,
+    before: EvaluationReport,
+    after: EvaluationReport,
+) -> None:
+    rows = report.read_metrics(Path(trainer.args.output_dir) / "metrics.jsonl")
+    report.write_parquet(rows, folder / "metrics.parquet")
+    steps = trainer.state.max_steps
+    curriculum = trainer.curriculum
+    if curriculum is not None:
+        report.curriculum_figure(
+            curriculum.file_names, curriculum.budgets, curriculum.timeline, steps, folder / "curriculum.png"
+        )
+    rates = [{arm: found[arm].success().value or 0.0 for arm in (WITH, WITHOUT)} for found in (before, after)]
+    report.success_figure(rows, rates[0], rates[1], steps, folder / "success.png")
+    report.pages_sheet(
+        trainer.loop, world.heldout[0], _arms(trainer, world), recipe.seed, folder / "pages.png"
+    )
+
+
+def summary_table(results: Mapping[str, Any]) -> Table:
+    """The last thing on the terminal: success on held-out tasks and context tokens, before and after."""
+    table = Table(title="Held-out tasks, each played once", title_justify="left")
+    for column in ("arm", "when", "success [95 %]", "text tokens / turn", "visual tokens / turn"):
+        table.add_column(column)
+    for arm, found in results["success"].items():
+        for when, rate in found.items():
+            tokens = results["tokens_per_turn"][arm][when]
+            success = f"{100 * rate['rate']:.1f} % [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
+            if arm == RANDOM:
+                table.add_row(arm, "", success, "-", "-")
+            else:
+                table.add_row(arm, when, success, f"{tokens['text']:.0f}", f"{tokens['visual']:.0f}")
+    return table
+
+
+class _Clock:
+    """Wall seconds of each phase, summed over the calls that a resumed run takes. Kept in a file."""
+
+    def __init__(self, path: Path, writes: bool) -> None:
+        self.path, self.writes = path, writes
+        self.seconds: dict[str, float] = read_json(path) if path.is_file() else {}
+
+    @contextmanager
+    def __call__(self, phase: str) -> Iterator[None]:
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[phase] = round(self.seconds.get(phase, 0.0) + time.perf_counter() - start, 1)
+            if self.writes:
+                write_json(self.path, self.seconds)
