@@ -1,0 +1,235 @@
+"""Demonstrations for the warm-up: winning episodes of a scripted expert, in the real engine and real prompts.
+
+Every game brings its own convention (what is kept where), and the skill files made from it are the only place
+where the policy can read it. A game is played under several *arms*: with all of its skill files, with some,
+and with none; the expert knows what the files in context state and searches blindly for the rest. Only
+episodes that were won are kept, and the share is reported.
+
+Now and then the expert is made to take a detour (a step it would not have chosen). What is imitated at that
+turn is still the expert's choice, and the turns after it show how to go on from there.
+
+Left out on purpose: demonstrations on official games (their walkthroughs tell no one why), and storing
+demonstrations on disk: collecting again gives the same ones.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+from skill0.agent.loop import AgentLoop
+from skill0.agent.policy import PolicyInput, PolicyOutput, Sampling
+from skill0.agent.settings import AgentSettings
+from skill0.agent.trajectory import INFRASTRUCTURE, RolloutGroup, Trajectory
+from skill0.context import ContextRenderer, Page
+from skill0.envs.base import Task
+from skill0.errors import ConfigError, EnvError
+from skill0.skills.skill import EVERY_TASK_TYPE, SkillFile
+from skill0.training.searching_expert import SearchingExpert, facts_of
+
+if TYPE_CHECKING:
+    from skill0.agent.loop import Pool
+    from skill0.envs.alfworld.games import Game
+    from skill0.envs.alfworld.rooms import HouseholdSettings
+
+ARMS = ("all", "some", "none")
+
+VERB_PHRASES = ("go to", "look at", "pick up", "turn on")
+"""Verbs of several words: one token each in a tiny policy's vocabulary."""
+
+_EPISODES_AT_ONCE = 64  # each live episode holds an engine
+
+
+@dataclass(frozen=True)
+class DemonstrationSettings:
+    """What is demonstrated.
+
+    Args:
+        games (`int`, *optional*, defaults to `300`):
+            Households to play, each with a convention of its own.
+        arms (`tuple[str, ...]`, *optional*, defaults to `("all", "some", "none")`):
+            Under which skill files every game is played: "all" of its task's files, "some" of them (at
+            least one is missing, by the seed), "none".
+        detours (`float`, *optional*, defaults to `0.1`):
+            Probability of a step the expert would not have chosen, while nothing is held.
+        max_steps (`int`, *optional*, defaults to `30`):
+            Turns after which an episode is given up.
+
+    Raises:
+        ConfigError: a value out of range.
+    """
+
+    __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  (pydantic reads it when a recipe is loaded)
+
+    games: int = 300
+    arms: tuple[str, ...] = ARMS
+    detours: float = 0.1
+    max_steps: int = 30
+
+    def __post_init__(self) -> None:
+        if self.games < 1 or self.max_steps < 1:
+            raise ConfigError(f"games={self.games} and max_steps={self.max_steps} must be at least 1")
+        if not self.arms or set(self.arms) - set(ARMS) or len(set(self.arms)) != len(self.arms):
+            raise ConfigError(f"arms={self.arms!r} must be some of {', '.join(ARMS)}, each at most once")
+        if not 0 <= self.detours < 1:
+            raise ConfigError(f"detours={self.detours} is a probability below 1")
+
+
+@dataclass(frozen=True)
+class Demonstration:
+    """One won episode, and what to imitate at each of its turns.
+
+    `prompts` and `replies` have an entry per turn; `replies` are the expert's choices, which at a detour is
+    not what was played. `facts` are those that the skill files in context stated.
+    """
+
+    trajectory: Trajectory
+    prompts: tuple[PolicyInput, ...]
+    replies: tuple[str, ...]
+    facts: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Demonstrations:
+    """What was collected: the demonstrations, and how many episodes of each arm were played and won."""
+
+    episodes: tuple[Demonstration, ...]
+    played: Mapping[str, int]
+    won: Mapping[str, int]
+
+    def __len__(self) -> int:
+        return len(self.episodes)
+
+    @property
+    def turns(self) -> int:
+        return sum(len(episode.replies) for episode in self.episodes)
+
+    def texts(self) -> Iterable[str]:
+        """Every text the policy reads or writes, as `lexicon_from_texts` wants them."""
+        for episode in self.episodes:
+            for prompt, reply in zip(episode.prompts, episode.replies, strict=True):
+                yield from (prompt.system, prompt.text, reply)
+
+
+def household_skills(game: Game, households: HouseholdSettings | None = None) -> tuple[SkillFile, ...]:
+    """The skill files that tell a generated game's convention to its task: the relevant files of its bank.
+
+    Raises:
+        ConfigError: the game has no convention (it is not a generated household).
+    """
+    from skill0.envs.alfworld.conventions import targets
+    from skill0.skills.conventions import bank_from_convention
+
+    if not game.convention:
+        raise ConfigError(f"game {game.id!r} has no convention: only generated households have one")
+    bank = bank_from_convention(game.convention, targets(households))
+    return tuple(
+        file for file in bank.files if game.task_type in file.task_types or EVERY_TASK_TYPE in file.task_types
+    )
+
+
+def collect_demonstrations(
+    games: Sequence[Game],
+    settings: DemonstrationSettings,
+    agent: AgentSettings,
+    pool: Pool,
+    *,
+    households: HouseholdSettings | None = None,
+    seed: int = 0,
+    progress: Callable[[int], None] | None = None,
+) -> Demonstrations:
+    """Play every game under every arm of the settings and keep what was won.
+
+    The prompts are those of `agent`, except for `max_steps`, which is the settings' own. The same arguments
+    give the same demonstrations, whatever the pool's number of workers. `progress` is called with the number
+    of episodes that ended.
+
+    Raises:
+        ConfigError: a game has no convention.
+        EnvError: an environment failed: demonstrations are not collected around failures.
+    """
+    recorder = _Recorder(settings.detours)
+    loop = AgentLoop(recorder, pool, replace(agent, max_steps=settings.max_steps), ContextRenderer())
+    played: Counter[str] = Counter()
+    won: Counter[str] = Counter()
+    episodes: list[Demonstration] = []
+    for arm in settings.arms:
+        groups = [_group(game, arm, households, seed) for game in games]
+        for start in range(0, len(groups), _EPISODES_AT_ONCE):
+            chunk = groups[start : start + _EPISODES_AT_ONCE]
+            for group, trajectory in zip(
+                chunk, loop.run(chunk, Sampling(temperature=0.0), seed, progress=progress), strict=True
+            ):
+                _raise_failure(trajectory)
+                played[arm] += 1
+                won[arm] += trajectory.succeeded
+                if trajectory.succeeded:
+                    episodes.append(recorder.demonstration(trajectory, group.skills))
+            recorder.forget()
+    return Demonstrations(tuple(episodes), dict(played), dict(won))
+
+
+def _group(game: Game, arm: str, households: HouseholdSettings | None, seed: int) -> RolloutGroup:
+    """One episode of a game under an arm. "some" leaves out at least one file and keeps at least one."""
+    files = household_skills(game, households)
+    if arm == "none":
+        files = ()
+    elif arm == "some" and len(files) > 1:
+        draw = random.Random(f"some files {seed} {game.id}")
+        kept = set(draw.sample(range(len(files)), draw.randint(1, len(files) - 1)))
+        files = tuple(file for number, file in enumerate(files) if number in kept)
+    return RolloutGroup(game.as_task(), 1, files)
+
+
+def _raise_failure(trajectory: Trajectory) -> None:
+    failure = trajectory.failure
+    if trajectory.outcome == INFRASTRUCTURE and failure is not None:
+        raise EnvError(f"game {trajectory.task.id!r}: {failure.kind}: {failure.message}\n{failure.detail}")
+
+
+@dataclass
+class _Recorder:
+    """The expert as the loop's policy, writing down every prompt and what it would reply."""
+
+    detours: float
+    expert: SearchingExpert = field(default_factory=SearchingExpert)
+    _turns: dict[tuple[str, tuple[str, ...], int], tuple[PolicyInput, str]] = field(default_factory=dict)
+    _pages: dict[Page, Page] = field(default_factory=dict)
+
+    def generate(self, inputs: Sequence[PolicyInput], sampling: Sampling) -> list[PolicyOutput]:
+        return [PolicyOutput(self._reply(item), (), (), None) for item in inputs]
+
+    def _reply(self, item: PolicyInput) -> str:
+        state = item.state
+        if state is None:
+            return ""
+        choice = self.expert.choose(state, item.seed)
+        page = None if item.page is None else self._pages.setdefault(item.page, item.page)
+        arm = tuple(file.name for file in state.skills)
+        # Without its state, whose history grows with every turn, a prompt is light to keep.
+        self._turns[state.task.id, arm, state.step] = (replace(item, page=page, state=None), choice.reply)
+        draw = random.Random(f"detour {item.seed}")
+        walks = [action for action in state.observation.admissible or () if action.startswith("go to ")]
+        holds_nothing = not any(" move " in f" {action}" for action in state.observation.admissible or ())
+        if holds_nothing and walks and not self._holding(item) and draw.random() < self.detours:
+            return replace(choice, action=draw.choice(walks)).reply
+        return choice.reply
+
+    @staticmethod
+    def _holding(item: PolicyInput) -> bool:
+        from skill0.training.searching_expert import remember
+
+        return item.state is not None and remember(item.state).holding is not None
+
+    def demonstration(self, trajectory: Trajectory, skills: tuple[SkillFile, ...]) -> Demonstration:
+        key = (trajectory.task.id, trajectory.arm)
+        turns = [self._turns[(*key, step)] for step in range(len(trajectory.turns))]
+        return Demonstration(
+            trajectory, tuple(prompt for prompt, _ in turns), tuple(reply for _, reply in turns), facts_of(skills)
+        )
+
+    def forget(self) -> None:
+        self._turns.clear()
