@@ -21,7 +21,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
-from textworld.core import EnvInfos, GameState
+from textworld.core import EnvInfos, Environment, GameState
 from textworld.envs.pddl.logic import Atom
 from textworld.envs.pddl.pddl import PddlEnv
 from textworld.generator.game import EntityInfo
@@ -29,6 +29,7 @@ from textworld.logic import Placeholder, Proposition, Type, Variable
 
 from skill0.envs.alfworld.games import PLACEHOLDER, split_grammar
 from skill0.envs.alfworld.grammar import Grammar, Scene, grammar_for
+from skill0.envs.alfworld.library import borrow_library
 from skill0.envs.alfworld.state import Facts, FastState
 from skill0.envs.alfworld.translation import Translation, cache_in, translate
 from skill0.envs.alfworld.upstream import ENGINE_LOCK, upstream
@@ -71,8 +72,9 @@ class LoadedGame:
         """The initial state, which is also loaded into the C++ library."""
         library.load_sas(self.sas)
         if self._initial is None:
-            self._initial = self._read_initial_facts(library)
-            self.entities = self._name_entities(self._initial)
+            facts = self._read_initial_facts(library)
+            self.entities = self._name_entities(facts)
+            self._initial = facts  # last: another thread that sees it finds the entities too
         return FastState(library, self.grammar, self.translation.object_types, self._initial.copy())
 
     def intro(self, state: FastState) -> str:
@@ -150,10 +152,12 @@ class FastPddlEnv(PddlEnv):
     """
 
     def __init__(self, infos: EnvInfos | None = None, cache_dir: str | None = None):
-        super().__init__(infos)
+        # Not the parent's constructor, which would load one more copy of the library.
+        Environment.__init__(self, infos)
         if self.request_infos.policy_commands:
             raise EnvError("the fast engine has no planner: drop policy_commands, or use the stock engine")
         self._cache_dir = cache_dir
+        self.downward_lib = borrow_library()
 
     def load(self, filename_or_data: str | Mapping[str, Any]) -> None:
         """Load a `game.tw-pddl` file, or the dictionary in it.

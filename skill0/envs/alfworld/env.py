@@ -29,7 +29,8 @@ _BANNER = "-= Welcome to TextWorld, ALFRED! =-\n\n"
 
 
 class AlfWorldEnv:
-    """Plays one game at a time. Keep it for many: each new one copies a 34 MB library.
+    """Plays one game at a time. Use it for many, and close it: each one open holds its own 34 MB copy of
+    the engine's library.
 
     Args:
         max_steps: Actions after which an episode is truncated.
@@ -90,12 +91,12 @@ class AlfWorldEnv:
         return StepResult(observation, float(won), won, truncated, {"won": won})
 
     def close(self) -> None:
-        """Release the engine's library. The environment cannot be used afterwards."""
+        """Leave the engine's library to the next environment. This one cannot be used afterwards."""
         self._playing = False
         if self._engine is not None:
-            import fast_downward
+            from skill0.envs.alfworld.library import return_library
 
-            fast_downward.close_lib(self._engine.downward_lib)
+            return_library(self._engine.downward_lib)
             self._engine = None
 
     def _start(self, game: Game) -> Any:

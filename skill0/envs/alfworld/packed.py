@@ -5,13 +5,14 @@
     pddl_domain.pddl        the PDDL domain of all games
     grammar_template.twl2   their grammar; "UNKNOWN GOAL." stands for the task
     sha256.txt.xz           "<sha256>  <split>/<id>/game.tw-pddl" a line, of the game files they stand for
-    manifest.json           in folders written here: how many games each split has, and how they were made
+    manifest.json           in folders written here: each split's number of games, file checksum and origin
 
 The official games in this form take 4.5 MB (182 MB unpacked) and have no manifest: their counts are known.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import lzma
 import os
@@ -99,6 +100,13 @@ class PackedStore:
                 found[rest.removesuffix("/game.tw-pddl")] = digest
         return found or None
 
+    def file_is_as_written(self, split: str) -> bool:
+        """Whether the split's file has the checksum that the manifest, if there is one, says."""
+        if self.manifest is None:
+            return True
+        content = (self.folder / f"{split}{LINES_SUFFIX}").read_bytes()
+        return hashlib.sha256(content).hexdigest() == self.manifest["splits"][split].get("sha256")
+
     def games(self, split: str) -> Iterator[Game]:
         """The games in stored order.
 
@@ -178,16 +186,20 @@ def write_games(
         raise GameStoreError(f"{folder}: there are no games to write")
     shared = _check_alike([game for split in by_split.values() for game in split], folder)
     manifest, checksums = _what_is_there(folder, shared, set(by_split))
+    packed: dict[str, bytes] = {}
     for split, members in by_split.items():
-        manifest["splits"][split] = {"games": len(members), "made_by": dict(made_by or {})}
+        lines = "".join(_json_from_game(game) + "\n" for game in members)
+        packed[split] = lzma.compress(lines.encode("utf-8"))
+        digest = hashlib.sha256(packed[split]).hexdigest()
+        facts = {"games": len(members), "sha256": digest, "made_by": dict(made_by or {})}
+        manifest["splits"][split] = facts
         checksums += "".join(f"{game.sha256}  {split}/{game.id}/game.tw-pddl\n" for game in members)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in shared.items():
             _write(folder / name, text.encode("utf-8"))
-        for split, members in by_split.items():
-            lines = "".join(_json_from_game(game) + "\n" for game in members)
-            _write(folder / f"{split}{LINES_SUFFIX}", lzma.compress(lines.encode("utf-8")))
+        for split, content in packed.items():
+            _write(folder / f"{split}{LINES_SUFFIX}", content)
         _write(folder / CHECKSUM_FILE, lzma.compress(checksums.encode("utf-8")))
         # Last: a folder without a manifest is seen to be unfinished.
         _write(folder / MANIFEST_FILE, json.dumps(manifest, indent=2).encode("utf-8"))

@@ -105,6 +105,11 @@ def verify_checksums(path: Path | str, split: str, games: list[Game]) -> str:
                 f"{path}: {len(wrong)} of {len(known)} games of split {split!r} differ from their checksum, "
                 f"first {wrong[0]!r}. Fetch or generate the set again."
             )
+        if isinstance(store, PackedStore) and not store.file_is_as_written(split):
+            raise GameStoreError(
+                f"{path}: the file of split {split!r} is not the one that was written (its games are, their "
+                "conventions may not be). Generate or import the set again."
+            )
         return f"{len(known)} checksums agree"
     if split in OFFICIAL_DIGESTS and not getattr(store, "manifest", None):
         if digest_of(games) != OFFICIAL_DIGESTS[split]:

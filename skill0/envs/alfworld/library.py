@@ -1,0 +1,28 @@
+"""The engine's C++ library: one copy for each engine that is open, used again when that one is closed.
+
+The library keeps its game in globals, so every engine needs a copy of its own. A copy cannot be unloaded:
+after `dlclose` the next `dlopen` crashes the process. So copies are kept for the next engine; otherwise each
+engine ever made would hold 2 MB, and 34 MB of temporary space, until the process ends.
+"""
+
+from __future__ import annotations
+
+from ctypes import CDLL
+
+import fast_downward
+
+from skill0.envs.alfworld.upstream import ENGINE_LOCK
+
+_idle: list[CDLL] = []
+
+
+def borrow_library() -> CDLL:
+    """A copy that no engine uses."""
+    with ENGINE_LOCK:
+        return _idle.pop() if _idle else fast_downward.load_lib()
+
+
+def return_library(library: CDLL) -> None:
+    """Give a copy back. Its engine must not be used afterwards."""
+    with ENGINE_LOCK:
+        _idle.append(library)

@@ -1,0 +1,171 @@
+"""`AlfWorldEnv`: an episode from the agent's side."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from skill0.envs import Task, TextEnv
+from skill0.envs.alfworld import AlfWorldEnv, AlfWorldEnvFactory, Game
+from skill0.envs.alfworld.status import EpisodeStatus, receptacles_named
+from skill0.errors import ConfigError, EnvError
+
+
+@pytest.fixture(scope="module")
+def env():
+    env = AlfWorldEnv(max_steps=20)
+    yield env
+    env.close()
+
+
+@pytest.mark.integration
+def test_the_first_observation(env: AlfWorldEnv, six_games: list[Game]) -> None:
+    game = six_games[0]
+    first = env.reset(game.as_task())
+    assert isinstance(env, TextEnv)
+    # Neither the engine's banner nor the task: the task is the instruction.
+    assert first.text.startswith("You are in the middle of a room. Looking quickly around you, you see a ")
+    assert "Your task is to" not in first.text
+    assert first.instruction == game.instruction
+    assert first.admissible is not None
+    assert list(first.admissible) == sorted(first.admissible)
+    assert {"look", "inventory", "help"} < set(first.admissible)
+    assert first.status.startswith("holding: nothing | unvisited: ")
+
+
+@pytest.mark.integration
+def test_the_plan_wins_every_task_type(env: AlfWorldEnv, six_games: list[Game]) -> None:
+    for game in six_games:
+        observation = env.reset(game.as_task())
+        for command in game.walkthrough[:-1]:
+            assert observation.admissible is not None
+            assert command in observation.admissible
+            result = env.step(command)
+            assert (result.reward, result.terminated, result.truncated) == (0.0, False, False)
+            assert result.info["won"] is False
+            observation = result.observation
+        last = env.step(game.walkthrough[-1])
+        assert (last.reward, last.terminated, last.truncated, last.info["won"]) == (1.0, True, False, True)
+
+
+@pytest.mark.integration
+def test_a_repeated_episode_is_the_same(env: AlfWorldEnv, six_games: list[Game]) -> None:
+    def play(game: Game) -> list[object]:
+        return [env.reset(game.as_task()), *(env.step(command) for command in game.walkthrough)]
+
+    first = play(six_games[2])
+    play(six_games[3])
+    assert play(six_games[2]) == first
+
+
+@pytest.mark.integration
+def test_an_unknown_command_is_answered(env: AlfWorldEnv, six_games: list[Game]) -> None:
+    before = env.reset(six_games[0].as_task())
+    result = env.step("juggle the cabinet")
+    assert result.observation.text == "Nothing happens."
+    assert result.observation.admissible == before.admissible
+    assert not result.terminated
+
+
+@pytest.mark.integration
+def test_the_step_limit_truncates(six_games: list[Game]) -> None:
+    env = AlfWorldEnv(max_steps=2)
+    env.reset(six_games[0].as_task())
+    assert not env.step("look").truncated
+    assert env.step("look").truncated
+    with pytest.raises(EnvError, match="call reset"):
+        env.step("look")
+    env.close()
+
+
+@pytest.mark.integration
+def test_winning_with_the_last_allowed_step_is_no_truncation(six_games: list[Game]) -> None:
+    game = six_games[0]
+    env = AlfWorldEnv(max_steps=len(game.walkthrough))
+    env.reset(game.as_task())
+    results = [env.step(command) for command in game.walkthrough]
+    assert results[-1].terminated
+    assert not results[-1].truncated
+    env.close()
+
+
+@pytest.mark.integration
+def test_the_status_follows_the_episode(env: AlfWorldEnv, six_games: list[Game]) -> None:
+    game = six_games[0]
+    env.reset(game.as_task())
+    results = {command: env.step(command).observation.status for command in game.walkthrough}
+    went, took, moved = (
+        next((c, s) for c, s in results.items() if c.startswith(verb))
+        for verb in ("go to ", "take ", "move ")
+    )
+    assert went[0].removeprefix("go to ") not in went[1].partition("unvisited: ")[2].split(", ")
+    held = took[0].removeprefix("take ").partition(" from ")[0]
+    assert took[1].startswith(f"holding: {held} | ")
+    assert moved[1].startswith("holding: nothing | ")
+
+
+@pytest.mark.integration
+def test_misuse_is_named(six_games: list[Game]) -> None:
+    with pytest.raises(ConfigError, match="max_steps must be at least 1, not 0"):
+        AlfWorldEnv(max_steps=0)
+    env = AlfWorldEnv()
+    with pytest.raises(EnvError, match="call reset before the first step"):
+        env.step("look")
+    with pytest.raises(EnvError, match="'elsewhere' holds str, not a Game"):
+        env.reset(Task("elsewhere", "alfworld", "t", "i", payload="a path"))
+    env.close()
+    env.close()
+    with pytest.raises(EnvError, match="closed"):
+        env.reset(six_games[0].as_task())
+
+
+@pytest.mark.integration
+def test_a_closed_environment_leaves_its_library_to_the_next(six_games: list[Game]) -> None:
+    first = AlfWorldEnv()
+    library = first._engine.downward_lib
+    first.close()
+    second = AlfWorldEnv()
+    assert second._engine.downward_lib is library
+    assert second.reset(six_games[0].as_task()).admissible
+    second.close()
+
+
+def test_the_factory_can_be_sent_to_a_worker() -> None:
+    factory = AlfWorldEnvFactory(max_steps=7, cache_dir="/tmp/cache")
+    assert pickle.loads(pickle.dumps(factory)) == factory
+
+
+def test_a_game_is_small_when_sent_to_a_worker(six_games: list[Game]) -> None:
+    game = six_games[0]
+    sent = pickle.dumps(game)
+    assert pickle.loads(sent) == game
+    assert len(sent) < len(game.problem) + len(game.domain) + len(game.grammar)
+
+
+def test_the_status_line_by_hand() -> None:
+    """Three receptacles; go to one, take a mug, go to another, put it down."""
+    status = EpisodeStatus(
+        "You are in the middle of a room. Looking quickly around you, "
+        "you see a cabinet 10, a cabinet 2, and a fridge 1."
+    )
+    assert str(status) == "holding: nothing | unvisited: cabinet 2, cabinet 10, fridge 1"
+    status.update("You arrive at cabinet 2. On the cabinet 2, you see a mug 3.")
+    assert str(status) == "holding: nothing | unvisited: cabinet 10, fridge 1"
+    status.update("You pick up the mug 3 from the cabinet 2.")
+    assert str(status) == "holding: mug 3 | unvisited: cabinet 10, fridge 1"
+    status.update("Nothing happens.")
+    status.update("You arrive at fridge 1. The fridge 1 is closed.")
+    status.update("You arrive at cabinet 10. The cabinet 10 is closed.")
+    status.update("You move the mug 3 to the cabinet 10.")
+    assert str(status) == "holding: nothing | unvisited: none"
+
+
+@given(st.lists(st.from_regex(r"\A[a-z]{1,12} [1-9][0-9]?\Z"), max_size=8))
+def test_every_listed_receptacle_is_found(names: list[str]) -> None:
+    """The engine joins with ", " and, before the last, ", and "; no receptacle at all is "nothing"."""
+    listed = [f"a {name}" for name in names] or ["nothing"]
+    sentence = ", and ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)
+    assert receptacles_named(f"You are in the middle of a room. Looking, you see {sentence}.") == names
