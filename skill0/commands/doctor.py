@@ -13,7 +13,13 @@ from rich.console import Console
 from rich.table import Table
 
 _NEEDED = ("torch", "transformers", "trl", "accelerate", "datasets", "pillow", "numpy")
-_EXTRAS = {"alfworld": "alfworld", "textworld": "alfworld", "deepspeed": "deepspeed", "peft": "peft", "vllm": "vllm"}
+_EXTRAS = {
+    "alfworld": "alfworld",
+    "textworld": "alfworld",
+    "deepspeed": "deepspeed",
+    "peft": "peft",
+    "vllm": "vllm",
+}
 
 
 @dataclass(frozen=True)
@@ -28,7 +34,9 @@ class Check:
 
 def package_checks() -> list[Check]:
     checks = [_package(name, f"pip install {name}", fatal=True) for name in _NEEDED]
-    checks += [_package(name, f"pip install 'skill0[{extra}]'", fatal=False) for name, extra in _EXTRAS.items()]
+    checks += [
+        _package(name, f"pip install 'skill0[{extra}]'", fatal=False) for name, extra in _EXTRAS.items()
+    ]
     if _version("torchvision") and _torch_is_cpu():
         fix = "pip uninstall torchvision: its CUDA wheel breaks the Qwen2.5-VL classes beside a CPU torch"
         checks.append(Check("torchvision", _version("torchvision") or "", fix, fatal=True))
@@ -39,7 +47,9 @@ def machine_checks() -> list[Check]:
     checks = [Check("python", platform.python_version()), Check("processor cores", str(os.cpu_count()))]
     for tool in ("cmake", "g++"):
         found = shutil.which(tool)
-        checks.append(Check(tool, found or "missing", "" if found else "apt-get install build-essential cmake"))
+        checks.append(
+            Check(tool, found or "missing", "" if found else "apt-get install build-essential cmake")
+        )
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     fix = "" if free > 5 else "checkpoints may not fit: free some space"
     checks.append(Check("free disk here", f"{free:.1f} GiB", fix))
