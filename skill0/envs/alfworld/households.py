@@ -141,10 +141,12 @@ def generate_household(
     if goal.lamp:
         furnishing.put(goal.lamp)
     for _ in range(draw.randint(*settings.extra_range)):
-        kind = draw.choice(room.objects)
-        if furnishing.counts[kind] < _SAME_KIND:
-            # A second thing of the target's kind must not be at the goal from the start.
-            furnishing.put(kind, avoid=goal.destination if kind == goal.target else "")
+        kinds = [kind for kind in room.objects if furnishing.counts[kind] < _SAME_KIND]
+        if not kinds:
+            break
+        kind = draw.choice(kinds)
+        # A second thing of the target's kind must not be at the goal from the start.
+        furnishing.put(kind, avoid=goal.destination if kind == goal.target else "")
     return Household(room.name, receptacles, tuple(furnishing.items), goal)
 
 

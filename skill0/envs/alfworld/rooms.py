@@ -138,8 +138,8 @@ class HouseholdSettings:
             Probability that an object is where the convention says. Otherwise it is drawn from the
             location priors among the other places.
         extra_objects (`tuple[int, int]`, *optional*):
-            Smallest and largest number of objects besides the task's own. Defaults to (4, 8), (10, 20)
-            and (20, 40) by size.
+            Smallest and largest number of objects besides the task's own; there are fewer only where a
+            room has three of every kind. Defaults to (4, 8), (10, 20) and (20, 40) by size.
         max_instances (`int`, *optional*):
             At most so many receptacles of one type. Defaults to 2, 4 and no limit by size.
         placements (`Mapping[str, Mapping[str, float]]`, *optional*, defaults to `{}`):
