@@ -195,9 +195,10 @@ class EnvPool:
         for number in [number for number, where in self._home.items() if where == home]:
             self._fail(number, EnvFailure(loss.kind, beside, loss.detail), results)
         worker.replace()
-        worker.give([call for call in waiting if call.kind == "reset" and not loss.at_start])
-        for call in waiting:
-            if loss.at_start and call.kind == "reset":
+        resets = [call for call in waiting if call.kind == "reset"]
+        worker.give(resets if loss.retry else [])
+        if not loss.retry:
+            for call in resets:
                 self._fail(call.number, EnvFailure(loss.kind, beside, loss.detail), results)
 
 

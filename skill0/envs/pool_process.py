@@ -38,14 +38,14 @@ class Call:
 
 
 class WorkerLost(Exception):
-    """A worker died or had to be given up."""
+    """A worker died or had to be given up. `retry`: another may manage the calls that had not begun."""
 
-    def __init__(self, kind: str, reason: str, detail: str = "", *, at_start: bool = False) -> None:
+    def __init__(self, kind: str, reason: str, detail: str = "", *, retry: bool = True) -> None:
         super().__init__(reason)
         self.kind = kind
         self.reason = reason
         self.detail = detail
-        self.at_start = at_start
+        self.retry = retry
 
 
 class WorkerProcess:
@@ -117,7 +117,7 @@ class WorkerProcess:
             answer = EnvFailure("invalid", f"the result cannot be read back: {type(error).__name__}: {error}")
         if isinstance(answer, str) and answer != READY:
             what = "make its environment" if self.starting else "read what it was sent"
-            raise WorkerLost("raised", f"the worker could not {what}", answer, at_start=self.starting)
+            raise WorkerLost("raised", f"the worker could not {what}", answer, retry=False)
         if not self.starting:
             self.deadline = time.monotonic() + self._timeout_s
             return answer
@@ -130,13 +130,13 @@ class WorkerProcess:
         if self.process.exitcode is not None:
             return self._dead()
         if self.starting:
-            return WorkerLost("timeout", "the worker did not start in time", at_start=True)
+            return WorkerLost("timeout", "the worker did not start in time", retry=False)
         return WorkerLost("timeout", f"no answer within {self._timeout_s:g} s; the worker was killed")
 
     def _dead(self) -> WorkerLost:
         self.process.join(_CLOSE_LIMIT_S)
         return WorkerLost(
-            "died", f"the worker died ({_exit_reason(self.process.exitcode)})", at_start=self.starting
+            "died", f"the worker died ({_exit_reason(self.process.exitcode)})", retry=not self.starting
         )
 
     def replace(self) -> None:

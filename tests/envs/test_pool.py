@@ -328,11 +328,14 @@ def test_a_payload_of_the_main_script_beside_an_imported_environment(tmp_path):
             doors, fault = 3, ""
         if __name__ == "__main__":
             with EnvPool(tiny_env.DoorsEnv, workers=1) as pool:
-                (result,) = pool.reset([dataclasses.replace(tiny_env.task("a"), payload=Mine())])
+                tasks = [dataclasses.replace(tiny_env.task(name), payload=Mine()) for name in "ab"]
+                result, beside = pool.reset(tasks)
                 print(result.kind, result.message, "Mine" in result.detail)
+                print(beside.message)
     """
     out, err = run_script(tmp_path, script).communicate(timeout=120)
-    assert out == "raised reset: the worker could not read what it was sent True\n", err
+    reason = "the worker could not read what it was sent"
+    assert out == f"raised reset: {reason} True\nits worker was lost to episode 0: {reason}\n", err
 
 
 ORPHANS = """
@@ -391,3 +394,11 @@ def test_an_interrupted_call_leaves_the_pool_usable():
             assert all(isinstance(start, Observation) for start in starts)
     finally:
         signal.signal(signal.SIGALRM, before)
+
+
+@pytest.mark.integration
+def test_a_forgotten_pool_leaves_no_workers():
+    pool = EnvPool(WhereEnv, workers=2)
+    workers = [psutil.Process(int(start.status.split()[0])) for start in pool.reset([tiny_env.task("a")])]
+    del pool
+    assert not psutil.wait_procs(workers, timeout=5)[1]
