@@ -116,19 +116,13 @@ def _trainer(recipe: Recipe, config: Skill0Config, world: World, model: Any, pro
         processing_class=processor,
     )
     if recipe.evaluation.probe_every:
-        trainer.add_callback(Probe(trainer, _arms(trainer, world), world.validation, recipe.evaluation))
+        trainer.add_callback(Probe(trainer, _arms(trainer), world.validation, recipe.evaluation))
     return trainer
 
 
-def _arms(trainer: Skill0Trainer, world: World) -> dict[str, Callable[[Any], Any]]:
+def _arms(trainer: Skill0Trainer) -> dict[str, Callable[[Any], Any]]:
     """Success is told for the plain arm and for the whole bank, whatever the curriculum has withdrawn."""
-    from skill0.skills import skills_in_context
-
-    def whole_bank(task):
-        scope = trainer.args.skill_scope
-        return skills_in_context(world.bank, world.grouping, world.bank.names, task.task_type, scope)
-
-    return {WITHOUT: lambda task: (), WITH: whole_bank}
+    return {WITHOUT: lambda task: (), WITH: trainer.all_skills_for}
 
 
 def _evaluation(
@@ -146,7 +140,7 @@ def _evaluation(
     settings = recipe.evaluation
     sampling = Sampling(settings.temperature, max_new_tokens=trainer.args.max_completion_length)
     found = evaluate(
-        trainer.loop, world.heldout, _arms(trainer, world), sampling=sampling, seed=recipe.seed,
+        trainer.loop, world.heldout, _arms(trainer), sampling=sampling, seed=recipe.seed,
         batch_size=settings.batch_size, progress=True, ranks=trainer.ranks,
     )  # fmt: skip
     if baseline:
@@ -231,9 +225,7 @@ def _draw(
         )
     rates = [{arm: found[arm].success().value or 0.0 for arm in (WITH, WITHOUT)} for found in (before, after)]
     report.success_figure(rows, rates[0], rates[1], steps, folder / "success.png")
-    report.pages_sheet(
-        trainer.loop, world.heldout[0], _arms(trainer, world), recipe.seed, folder / "pages.png"
-    )
+    report.pages_sheet(trainer.loop, world.heldout[0], _arms(trainer), recipe.seed, folder / "pages.png")
 
 
 def summary_table(results: Mapping[str, Any]) -> Table:
