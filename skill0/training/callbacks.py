@@ -59,6 +59,21 @@ class MetricsWriter(TrainerCallback):
         return rows
 
 
+class RestorePhase(TrainerCallback):
+    """When training has begun, puts the trainer where its checkpoint left off between rounds and logs."""
+
+    def __init__(self, trainer: Any) -> None:
+        self.trainer = trainer
+
+    def on_train_begin(
+        self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
+    ) -> None:
+        resumed = self.trainer.resumed
+        trl_internals.set_windows_done(self.trainer, 0 if resumed is None else resumed.windows_done)
+        if resumed is not None:
+            trl_internals.restore_logging(self.trainer, resumed.logging)
+
+
 class SaveBetweenRounds(TrainerCallback):
     """Puts a checkpoint that is due inside a round of rollouts off to the end of that round.
 

@@ -38,7 +38,7 @@ _CHECKPOINT = re.compile(r"checkpoint-(\d+)")
 class Skill0State:
     """What a checkpoint keeps beside transformers' files. All of it is JSON data.
 
-    `windows_done` counts calls of `training_step`; `generation_batch_size` is the number of trajectories of
+    `windows_done` counts calls of `training_step`; `round_size` is the number of trajectories of
     a round, without which that count means nothing. `bank_digest` is "" for a run without skills;
     `curriculum` and `helpfulness` (last measured, by file) are then None and empty. `logging` is what lies
     between two logging steps.
@@ -46,7 +46,7 @@ class Skill0State:
 
     global_step: int
     windows_done: int
-    generation_batch_size: int
+    round_size: int
     bank_digest: str
     curriculum: dict[str, Any] | None
     helpfulness: dict[str, float] = field(default_factory=dict)
@@ -79,7 +79,7 @@ def read_state(folder: Path) -> Skill0State:
         raise CheckpointError(f"{path} is damaged ({error}); resume from an earlier checkpoint") from error
 
 
-def check_state(state: Skill0State, folder: Path, *, generation_batch_size: int, bank_digest: str) -> None:
+def check_state(state: Skill0State, folder: Path, *, round_size: int, bank_digest: str) -> None:
     """Raises `CheckpointError` when a run with these settings cannot go on from that state."""
     if state.bank_digest != bank_digest:
         raise CheckpointError(
@@ -87,10 +87,10 @@ def check_state(state: Skill0State, folder: Path, *, generation_batch_size: int,
             f"there, {bank_digest[:12] or '(none)'} here. Resume with the same skills, or start anew from "
             "its weights."
         )
-    if state.generation_batch_size != generation_batch_size:
+    if state.round_size != round_size:
         raise CheckpointError(
-            f"{folder} was trained with {state.generation_batch_size} trajectories a round, now it is "
-            f"{generation_batch_size}; keep per_device_train_batch_size x processes x steps_per_generation"
+            f"{folder} was trained with {state.round_size} trajectories a round, now it is "
+            f"{round_size}; keep per_device_train_batch_size x processes x steps_per_generation"
         )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field, fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trl.trainer.grpo_config import GRPOConfig
@@ -137,6 +138,9 @@ class Skill0Config(GRPOConfig):
             Environment processes of each rank; `0` runs environments in the training process.
         env_timeout (`float`, *optional*, defaults to `60.0`):
             Seconds after which a hanging environment call becomes an infrastructure failure.
+        activation_checkpointing (`bool`, *optional*, defaults to `True`):
+            What TRL calls `gradient_checkpointing`, a name that transformers has given up. `False` is faster
+            where memory allows.
         check_sampling (`bool`, *optional*, defaults to `False`):
             Score every sampled token again with the trainer and log how far both differ. Costs a forward
             pass over the whole batch.
@@ -184,6 +188,8 @@ class Skill0Config(GRPOConfig):
     # the dataset is a task's number).
     logging_steps: float = 1
     dataloader_pin_memory: bool = False
+    # TRL's default is True under the old name, which transformers warns about; see `__post_init__`.
+    gradient_checkpointing: bool | None = None
     num_generations_eval: int | None = 1
 
     def __post_init__(self) -> None:
@@ -191,6 +197,9 @@ class Skill0Config(GRPOConfig):
 
         if self.bf16 is None and not self.fp16 and not torch.cuda.is_available():
             self.bf16 = False  # TRL's default of True is for GPUs
+        if self.activation_checkpointing is None:
+            old = self.gradient_checkpointing
+            self.activation_checkpointing = True if old is None else old
         self._refuse_unsupported()
         super().__post_init__()
         self._check_choices()
@@ -237,18 +246,39 @@ class Skill0Config(GRPOConfig):
         """How training replies are drawn."""
         from skill0.agent.policy import Sampling
 
-        return Sampling(self.temperature, self.top_p, self.top_k, self._reply_length)
+        return Sampling(self.temperature, self.top_p, self.top_k, self.reply_length)
 
     def validation_sampling(self) -> Sampling:
         """How validation and evaluation replies are drawn."""
         from skill0.agent.policy import Sampling
 
-        return Sampling(self.validation_temperature, 1.0, 0, self._reply_length)
+        return Sampling(self.validation_temperature, 1.0, 0, self.reply_length)
+
+    # The parent leaves these optional; after `__post_init__` they are whole numbers.
 
     @property
-    def _reply_length(self) -> int:
-        assert self.max_completion_length is not None  # checked in __post_init__
-        return self.max_completion_length
+    def reply_length(self) -> int:
+        """Most tokens of a reply."""
+        return int(self.max_completion_length or 0)
+
+    @property
+    def group_size(self) -> int:
+        """Trajectories of a group: G of equation 5."""
+        return int(self.num_generations or 0)
+
+    @property
+    def round_size(self) -> int:
+        """Trajectories of one round of rollouts, over all processes."""
+        return int(self.generation_batch_size or 0)
+
+    @property
+    def round_windows(self) -> int:
+        """Windows that a round's turns are dealt to."""
+        return int(self.steps_per_generation or 0)
+
+    @property
+    def run_folder(self) -> Path:
+        return Path(str(self.output_dir))
 
     def _refuse_unsupported(self) -> None:
         parent = {item.name: item.default for item in fields(GRPOConfig)}

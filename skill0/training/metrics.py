@@ -6,6 +6,7 @@ infrastructure failures are counted and otherwise left out.
 
 from __future__ import annotations
 
+import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -36,6 +37,7 @@ class Summary:
     invalid_turns: int
     text_tokens: int
     visual_tokens: int
+    logprobs: tuple[float, ...]
     compressions: tuple[float, ...]
     seconds: tuple[tuple[str, float], ...]
 
@@ -46,9 +48,9 @@ class Summary:
 
 
 def summarise(
-    trajectory: Trajectory, group: int, settings: RewardSettings, *, step: int, max_tokens: int
+    trajectory: Trajectory, group: int, settings: RewardSettings, *, step: int, end_token: int
 ) -> Summary:
-    """`step` is the training step that pays the reward; a reply of `max_tokens` tokens was cut off."""
+    """`step` is the training step that pays the reward; a reply without `end_token` at its end was cut off."""
     turns = trajectory.turns
     return Summary(
         group=group,
@@ -59,10 +61,11 @@ def summarise(
         reward=trajectory_reward(trajectory, settings, step=step),
         turn_rewards=turn_rewards(trajectory, settings, step=step),
         turn_tokens=tuple(len(turn.completion_ids) for turn in turns),
-        truncated_turns=sum(len(turn.completion_ids) >= max_tokens for turn in turns),
+        truncated_turns=sum(turn.completion_ids[-1:] != (end_token,) for turn in turns),
         invalid_turns=sum(not turn.valid for turn in turns),
         text_tokens=sum(turn.text_tokens for turn in turns),
         visual_tokens=sum(turn.visual_tokens for turn in turns),
+        logprobs=tuple(value for turn in turns for value in turn.logprobs or ()),
         compressions=tuple(turn.compression for turn in turns if turn.compression is not None),
         seconds=tuple(trajectory.timings.items()),
     )
@@ -95,6 +98,9 @@ def rollout_metrics(summaries: Sequence[Summary]) -> dict[str, float]:
     for summary in counted:
         outcomes[summary.task_type].append(summary.succeeded)
     metrics |= {f"success/{name}": fmean(won) for name, won in sorted(outcomes.items())}
+    sampled = [value for summary in counted for value in summary.logprobs if math.isfinite(value)]
+    if sampled:
+        metrics["rollout/surprise"] = -fmean(sampled)
     factors = [factor for summary in counted for factor in summary.compressions]
     if factors:
         metrics["compression/mean_factor"] = fmean(factors)

@@ -15,11 +15,13 @@ import hashlib
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
-from skill0.agent import RolloutGroup
+from skill0.agent import PolicyOutput, RolloutGroup
+from skill0.errors import ConfigError
+from skill0.policy import TransformersPolicy
 from skill0.training import trl_internals
 
 if TYPE_CHECKING:
-    from skill0.agent import PolicyInput, PolicyOutput, Sampling
+    from skill0.agent import PolicyInput, Sampling
     from skill0.envs import Task
     from skill0.policy.encoding import PromptEncoder
     from skill0.skills import SkillFile
@@ -54,24 +56,17 @@ def local_groups(
 
 
 class TrainerPolicy:
-    """The model being trained, generating with transformers.
+    """The model being trained, generating with transformers, in batches of at most `batch_size` prompts."""
 
-    `limit` is the largest number of prompts in one generate call.
-    """
-
-    def __init__(self, trainer: Any, encoder: PromptEncoder, limit: int) -> None:
+    def __init__(self, trainer: Any, batch_size: int) -> None:
         self.trainer = trainer
-        self.encoder = encoder
-        self.limit = limit
+        model = trainer.accelerator.unwrap_model(trainer.model)
+        self.policy = TransformersPolicy(model, trainer.processing_class, batch_size)
 
     def generate(self, inputs: Sequence[PolicyInput], sampling: Sampling) -> list[PolicyOutput]:
-        from skill0.policy.sampling import generate_replies
-
-        outputs: list[PolicyOutput] = []
         with trl_internals.generation_model(self.trainer) as model:
-            for start in range(0, len(inputs), self.limit):
-                outputs += generate_replies(model, self.encoder, inputs[start : start + self.limit], sampling)
-        return outputs
+            self.policy.model = model
+            return self.policy.generate(inputs, sampling)
 
 
 class VllmPolicy:
@@ -86,8 +81,6 @@ class VllmPolicy:
         self.encoder = encoder
 
     def generate(self, inputs: Sequence[PolicyInput], sampling: Sampling) -> list[PolicyOutput]:
-        from skill0.agent import PolicyOutput
-
         prompts = [list(self.encoder.encode(item)) for item in inputs]
         pictures = [None if item.page is None else [item.page.image()] for item in inputs]
         images = None if all(picture is None for picture in pictures) else pictures
@@ -104,9 +97,13 @@ class VllmPolicy:
         ]
 
 
-def without_image_tokens(generation_kwargs: dict[str, Any] | None, image_token_id: int) -> dict[str, Any]:
-    """vLLM's sampling arguments with the image placeholder made impossible: sampled, it would ask for an
-    image that is not there."""
+def without_vision_tokens(
+    generation_kwargs: dict[str, Any] | str | None, vision_token_ids: Sequence[int]
+) -> dict[str, Any]:
+    """vLLM's sampling arguments with vision tokens made impossible: a sampled one would ask for an image
+    that is not there."""
+    if isinstance(generation_kwargs, str):
+        raise ConfigError(f"generation_kwargs={generation_kwargs!r} must be a dict")
     kwargs = dict(generation_kwargs or {})
     bias = {int(token): float(value) for token, value in (kwargs.get("logit_bias") or {}).items()}
-    return {**kwargs, "logit_bias": {**bias, image_token_id: -100.0}}
+    return {**kwargs, "logit_bias": {**bias, **dict.fromkeys(vision_token_ids, -100.0)}}

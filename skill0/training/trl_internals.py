@@ -9,6 +9,7 @@ make that test pass, then widen `TESTED`.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, cast
@@ -103,8 +104,8 @@ def scoring(trainer: Trainer) -> Iterator[None]:
     """No gradients, and no gradient checkpointing, which would warn about their absence."""
     from trl.models.utils import disable_gradient_checkpointing
 
-    model: Any = trainer.accelerator.unwrap_model(trainer.model)
-    with torch.no_grad(), disable_gradient_checkpointing(model, trainer.args.gradient_checkpointing_kwargs):
+    kwargs = trainer.args.gradient_checkpointing_kwargs
+    with _old_names(), torch.no_grad(), disable_gradient_checkpointing(bare_model(trainer), kwargs):
         yield
 
 
@@ -114,7 +115,7 @@ def reference_logprobs(trainer: Trainer, batch: dict[str, Any]) -> torch.Tensor:
         return token_logprobs(trainer, trainer.ref_model, batch)[0]
     from trl.trainer.utils import use_adapter
 
-    model: Any = trainer.accelerator.unwrap_model(trainer.model)
+    model = bare_model(trainer)
     with use_adapter(model, adapter_name="ref" if "ref" in model.peft_config else None):
         return token_logprobs(trainer, trainer.model, batch)[0]  # type: ignore[arg-type]
 
@@ -125,6 +126,7 @@ def generation_model(trainer: Trainer) -> Iterator[PreTrainedModel]:
     from trl.models.utils import unwrap_model_for_generation
 
     with (
+        _old_names(),
         unwrap_model_for_generation(
             trainer.model_wrapped,
             trainer.accelerator,
@@ -208,7 +210,80 @@ def set_windows_done(trainer: Trainer, windows: int) -> None:
     trainer._step = windows
 
 
-def single_device_weights(trainer: Trainer) -> bool:
+@contextlib.contextmanager
+def _old_names() -> Iterator[None]:
+    """TRL still calls activation checkpointing by its old name; the warning is for TRL, not for the user."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings(
+            "ignore", message=".*gradient_checkpointing.*deprecated", category=FutureWarning
+        )
+        yield
+
+
+def bare_model(trainer: Trainer) -> Any:
+    """The model without what `accelerate` wraps around it."""
+    return trainer.accelerator.unwrap_model(trainer.model)
+
+
+def whole_weights(trainer: Trainer) -> bool:
     """Whether every process holds the whole plain model (one process or DDP, no adapter)."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     return not (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled or hasattr(model, "peft_config"))
+
+
+def generates_together(trainer: Trainer) -> bool:
+    """Whether processes must make generate calls together: to gather sharded weights, or for vLLM."""
+    return trainer.use_vllm or trainer._dist.is_zero3 or trainer._dist.is_fsdp
+
+
+@contextlib.contextmanager
+def without_gradient_exchange(trainer: Trainer, model: torch.nn.Module) -> Iterator[None]:
+    """For micro-batches before a window's last: gradients are added up here and exchanged with the last.
+
+    DeepSpeed decides by itself, see `backward_inside_window`.
+    """
+    if trainer.is_deepspeed_enabled:
+        yield
+    else:
+        with trainer.accelerator.no_sync(model):
+            yield
+
+
+def backward_inside_window(trainer: Trainer, loss: torch.Tensor) -> None:
+    """Propagate the loss of a micro-batch before the last back, as `Trainer.training_step` does the last."""
+    state = trainer.accelerator.gradient_state
+    sync = state.sync_gradients
+    # DeepSpeed steps its optimizer inside `backward` where this flag is set.
+    state._set_sync_gradients(False)
+    try:
+        trainer.accelerator.backward(
+            loss, **({"scale_wrt_gas": False} if trainer.is_deepspeed_enabled else {})
+        )
+    finally:
+        state._set_sync_gradients(sync)
+
+
+@contextlib.contextmanager
+def without_push(trainer: Trainer) -> Iterator[None]:
+    """Saves a checkpoint without uploading it, because it does not have its final name yet."""
+    push = trainer.args.push_to_hub
+    trainer.args.push_to_hub = False
+    try:
+        yield
+    finally:
+        trainer.args.push_to_hub = push
+
+
+def after_rename(trainer: Trainer, run_dir: str, checkpoint: str) -> None:
+    """What `Trainer._save_checkpoint` does at its end: uploads, and deletes checkpoints beyond the limit."""
+    from transformers.trainer_utils import rotate_checkpoints
+
+    if trainer.args.push_to_hub:
+        trainer._push_from_checkpoint(checkpoint)
+    if trainer.args.should_save:
+        rotate_checkpoints(
+            output_dir=run_dir,
+            save_total_limit=trainer.args.save_total_limit,
+            best_model_checkpoint=trainer.state.best_model_checkpoint,
+            use_mtime=True,
+        )

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
+from skill0.context import batch_pixel_values
+
 if TYPE_CHECKING:
     from skill0.agent import Turn
 
@@ -81,9 +83,9 @@ def collate_turns(
     }
     pages = [turn.page for turn in turns if turn.page is not None]
     if pages:
-        parts = [page.pixel_values() for page in pages]
-        batch["pixel_values"] = torch.cat([torch.as_tensor(pixels) for pixels, _ in parts]).to(device)
-        batch["image_grid_thw"] = torch.cat([torch.as_tensor(grid) for _, grid in parts]).to(device)
+        pixels, grids = batch_pixel_values(pages)
+        batch["pixel_values"] = torch.from_numpy(pixels).to(device)
+        batch["image_grid_thw"] = torch.from_numpy(grids).to(device)
         batch["num_images"] = [0 if turn.page is None else 1 for turn in turns]
     return batch
 

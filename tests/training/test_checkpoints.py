@@ -26,7 +26,7 @@ from skill0.training.checkpoints import (
 STATE = Skill0State(
     global_step=4,
     windows_done=8,
-    generation_batch_size=16,
+    round_size=16,
     bank_digest="ab" * 32,
     curriculum={"active": ["heat"]},
     helpfulness={"heat": 0.25},
@@ -65,11 +65,11 @@ def test_a_damaged_state_is_refused(tmp_path: Path, content: str, message: str) 
 
 
 def test_another_skill_bank_or_batch_is_refused(tmp_path: Path) -> None:
-    check_state(STATE, tmp_path, generation_batch_size=16, bank_digest="ab" * 32)
+    check_state(STATE, tmp_path, round_size=16, bank_digest="ab" * 32)
     with pytest.raises(CheckpointError, match="another skill bank"):
-        check_state(STATE, tmp_path, generation_batch_size=16, bank_digest="")
+        check_state(STATE, tmp_path, round_size=16, bank_digest="")
     with pytest.raises(CheckpointError, match="16 trajectories a round, now it is 32"):
-        check_state(STATE, tmp_path, generation_batch_size=32, bank_digest="ab" * 32)
+        check_state(STATE, tmp_path, round_size=32, bank_digest="ab" * 32)
 
 
 def write_checkpoint(final: Path, content: str, error: Exception | None = None) -> None:

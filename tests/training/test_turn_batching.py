@@ -4,39 +4,31 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
 import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from skill0.context import ContextRenderer, Page, PageStyle, Segment
 from skill0.training.turn_batching import collate_turns, length_sorted_batches
 
 PAD, IMAGE = 0, 9
 
 
-@dataclass(frozen=True)
-class GridPage:
-    """A page of `rows` x `columns` visual tokens (4 patches each), every patch filled with `value`."""
-
-    rows: int
-    columns: int
-    value: float = 1.0
-
-    @property
-    def visual_tokens(self) -> int:
-        return self.rows * self.columns
-
-    def pixel_values(self) -> tuple[np.ndarray, np.ndarray]:
-        patches = np.full((4 * self.visual_tokens, 1176), self.value, dtype=np.float32)
-        return patches, np.array([[1, 2 * self.rows, 2 * self.columns]], dtype=np.int64)
+def page(rows: int) -> Page:
+    """A page of `rows` rows of two visual tokens each (a visual token is 28 pixels and 4 patches)."""
+    style = PageStyle("7x14", width=56)  # a text row is 14 pixels high: two rows to a visual token
+    text = "\n".join("x" * (2 * rows))
+    found = ContextRenderer().page([Segment("note", text)], style)
+    assert found.visual_tokens == 2 * rows
+    return found
 
 
 @dataclass(frozen=True)
 class BareTurn:
     prompt_ids: tuple[int, ...]
     completion_ids: tuple[int, ...]
-    page: GridPage | None = None
+    page: Page | None = None
 
 
 def collate(*turns: BareTurn) -> dict:
@@ -44,31 +36,32 @@ def collate(*turns: BareTurn) -> dict:
 
 
 def test_two_turns_with_pages_of_different_size() -> None:
-    small = BareTurn((1, IMAGE, 2), (3,), GridPage(1, 1, value=1.0))
-    large = BareTurn((1, IMAGE, IMAGE, IMAGE, IMAGE, 2), (4, 5, 6), GridPage(2, 2, value=2.0))
+    small = BareTurn((1, *[IMAGE] * 4, 2), (3,), page(2))
+    large = BareTurn((1, *[IMAGE] * 6, 2), (4, 5, 6), page(3))
     batch = collate(small, large)
 
-    assert batch["prompt_ids"].tolist() == [[0, 0, 0, 1, 9, 2], [1, 9, 9, 9, 9, 2]]
-    assert batch["prompt_mask"].tolist() == [[0, 0, 0, 1, 1, 1], [1, 1, 1, 1, 1, 1]]
+    assert batch["prompt_ids"].tolist() == [[0, 0, 1, 9, 9, 9, 9, 2], [1, 9, 9, 9, 9, 9, 9, 2]]
+    assert batch["prompt_mask"].tolist() == [[0, 0, 1, 1, 1, 1, 1, 1], [1] * 8]
     assert batch["completion_ids"].tolist() == [[3, 0, 0], [4, 5, 6]]
     assert batch["completion_mask"].tolist() == [[1, 0, 0], [1, 1, 1]]
     assert batch["mm_token_type_ids"].tolist() == [
-        [0, 0, 0, 0, 1, 0, 0, 0, 0],
-        [0, 1, 1, 1, 1, 0, 0, 0, 0],
+        [0, 0, 0, 1, 1, 1, 1, 0, 0, 0, 0],
+        [0, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0],
     ]
     assert batch["num_images"] == [1, 1]
-    assert batch["image_grid_thw"].tolist() == [[1, 2, 2], [1, 4, 4]]
-    # 1 visual token = 4 patches of the first page, then 4 visual tokens = 16 patches of the second.
-    assert batch["pixel_values"].shape == (20, 1176)
-    assert batch["pixel_values"][:4].eq(1.0).all()
-    assert batch["pixel_values"][4:].eq(2.0).all()
+    # 2 x 2 and 3 x 2 visual tokens, each of 2 x 2 patches.
+    assert batch["image_grid_thw"].tolist() == [[1, 4, 4], [1, 6, 4]]
+    assert batch["pixel_values"].shape == (16 + 24, 1176)
+    for patches, turn in ((batch["pixel_values"][:16], small), (batch["pixel_values"][16:], large)):
+        assert turn.page is not None
+        assert torch.equal(patches, torch.from_numpy(turn.page.pixel_values()[0]))
 
 
 def test_a_turn_without_a_page_may_stand_beside_one_with_a_page() -> None:
-    batch = collate(BareTurn((1, IMAGE), (2,), GridPage(1, 1)), BareTurn((1, 2, 3), (2,)))
+    batch = collate(BareTurn((1, *[IMAGE] * 4), (2,), page(2)), BareTurn((1, 2, 3), (2,)))
     assert batch["num_images"] == [1, 0]
     assert batch["image_grid_thw"].shape == (1, 3)
-    assert batch["mm_token_type_ids"].sum() == 1
+    assert batch["mm_token_type_ids"].sum() == 4
 
 
 def test_without_any_page_there_are_no_pixels() -> None:
@@ -92,7 +85,7 @@ def test_a_pad_id_equal_to_the_image_id_is_not_counted_as_an_image() -> None:
         (BareTurn((1,), ()), "turn 0 has an empty completion"),
         (BareTurn((1,), (IMAGE,)), "completion holds the image placeholder 9"),
         (BareTurn((1, IMAGE), (2,)), "holds 1 image placeholders, but its page has 0"),
-        (BareTurn((1, IMAGE), (2,), GridPage(1, 2)), "holds 1 image placeholders, but its page has 2"),
+        (BareTurn((1, IMAGE), (2,), page(2)), "holds 1 image placeholders, but its page has 4"),
     ],
 )
 def test_what_cannot_be_trained_on_is_an_error(turn: BareTurn, message: str) -> None:

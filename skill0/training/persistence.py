@@ -1,0 +1,121 @@
+"""Saving a trainer's checkpoint and finding the one to resume from: checkpoints.py applied to the trainer."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from accelerate.utils import broadcast_object_list
+
+from skill0.errors import CheckpointError
+from skill0.training import checkpoints, trl_internals
+from skill0.training.checkpoints import Skill0State
+
+if TYPE_CHECKING:
+    from skill0.training.trainer import Skill0Trainer
+
+
+def save(trainer: Skill0Trainer, run_dir: Path, write: Callable[[Path], None]) -> None:
+    """Make `run_dir/checkpoint-N` of what `write` puts into the folder it is given. All processes together.
+
+    Raises `CheckpointError` when the disk is, or becomes, full.
+    """
+    final = run_dir / f"checkpoint-{trainer.state.global_step}"
+    _require_space(trainer, run_dir)
+    state = current_state(trainer)
+    main = trainer.args.should_save
+    with checkpoints.staged(final, is_main=main, wait=trainer.accelerator.wait_for_everyone) as staging:
+        with trl_internals.without_push(trainer):
+            write(staging)
+        trainer.accelerator.wait_for_everyone()
+        _name_best(trainer, staging, final)
+        if main:
+            checkpoints.write_state(staging / final.name, state)
+    trl_internals.after_rename(trainer, str(run_dir), str(final))
+
+
+def current_state(trainer: Skill0Trainer) -> Skill0State:
+    """What this trainer adds to a checkpoint. All processes together."""
+    return Skill0State(
+        global_step=trainer.state.global_step,
+        windows_done=trl_internals.windows_done(trainer),
+        round_size=trainer.args.round_size,
+        bank_digest=_digest(trainer),
+        curriculum=None if trainer.curriculum is None else trainer.curriculum.state_dict(),
+        helpfulness=dict(trainer.helpfulness),
+        logging=trl_internals.logging_state(trainer),
+    )
+
+
+def checkpoint_to_resume(output_dir: Path, wanted: str | bool | None) -> Path | None:
+    """The folder meant by `resume_from_checkpoint`: a path, True for the newest, or nothing."""
+    if wanted is None or wanted is False:
+        return None
+    if wanted is True:
+        newest = checkpoints.newest_checkpoint(output_dir)
+        if newest is None:
+            raise CheckpointError(f"{output_dir} holds no checkpoint to resume from")
+        return newest
+    folder = Path(wanted)
+    if not folder.is_dir():
+        raise CheckpointError(f"{folder} is no folder: there is no such checkpoint")
+    return folder
+
+
+def resume(trainer: Skill0Trainer, folder: Path) -> Skill0State:
+    """Read a checkpoint's own state and hand the curriculum its part. Raises `CheckpointError`."""
+    state = checkpoints.read_state(folder)
+    checkpoints.check_state(state, folder, round_size=trainer.args.round_size, bank_digest=_digest(trainer))
+    if trainer.curriculum is not None:
+        if state.curriculum is None:
+            raise CheckpointError(f"{folder} holds no curriculum, but this run has one")
+        trainer.curriculum.load_state_dict(state.curriculum)
+    trainer.helpfulness = dict(state.helpfulness)
+    return state
+
+
+def load_weights(model: Any, folder: str | Path) -> None:
+    """Load a checkpoint's weights into a model, all of them or none.
+
+    transformers writes Qwen2.5-VL under its older names, and `Trainer` reads them back with
+    `load_state_dict(strict=False)`: no name fits, nothing is loaded, and all it does is warn.
+    `from_pretrained` knows both sets of names.
+    """
+    # float32 holds the values of every dtype a model is trained in; loading casts them back exactly.
+    source, info = type(model).from_pretrained(str(folder), dtype="float32", output_loading_info=True)
+    lacking = sorted(info["missing_keys"]) + sorted(str(key) for key in info["mismatched_keys"])
+    if lacking or info["unexpected_keys"]:
+        raise CheckpointError(
+            f"{folder} does not hold the weights of this model: missing {lacking[:3]}, "
+            f"unknown {sorted(info['unexpected_keys'])[:3]}"
+        )
+    model.load_state_dict(source.state_dict(), strict=True)
+
+
+def _digest(trainer: Skill0Trainer) -> str:
+    return "" if trainer.bank is None else trainer.bank.digest
+
+
+def _require_space(trainer: Skill0Trainer, run_dir: Path) -> None:
+    """Every process raises what the process that writes found out."""
+    problem: list[CheckpointError | None] = [None]
+    if trainer.args.should_save:
+        run_dir.mkdir(parents=True, exist_ok=True)
+        try:
+            checkpoints.require_space(run_dir, checkpoints.checkpoint_bytes(trainer.model))
+        except CheckpointError as error:
+            problem = [error]
+    if trainer.accelerator.num_processes > 1:
+        broadcast_object_list(problem)
+    if problem[0] is not None:
+        raise problem[0]
+
+
+def _name_best(trainer: Skill0Trainer, staging: Path, final: Path) -> None:
+    """A best checkpoint that was found in the staging folder is known by the name it will have."""
+    best = trainer.state.best_model_checkpoint
+    if best is not None and Path(best).parent == staging:
+        trainer.state.best_model_checkpoint = str(final.parent / Path(best).name)
+        if trainer.args.should_save:
+            trainer.state.save_to_json(str(staging / final.name / "trainer_state.json"))

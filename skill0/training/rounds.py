@@ -1,0 +1,178 @@
+"""A round of the trainer: curriculum, rollouts, credit, windows, and what is logged about them.
+
+Functions over a `Skill0Trainer`, in the order in which a round calls them.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import torch
+from accelerate.utils import gather_object
+
+from skill0.agent import Turn
+from skill0.agent.prompting import blank_input
+from skill0.evaluation import measure_helpfulness
+from skill0.training import trl_internals
+from skill0.training.loss import STATISTICS
+from skill0.training.metrics import phase_seconds, rollout_metrics, summarise
+from skill0.training.rollout import derived_seed, local_groups
+from skill0.training.scoring import score_windows
+from skill0.training.turn_buffer import assign_credit, cut_windows, training_turns
+
+if TYPE_CHECKING:
+    from skill0.agent import AgentSettings, Trajectory
+    from skill0.context import ContextRenderer
+    from skill0.policy import PromptEncoder
+    from skill0.training.metrics import Summary
+    from skill0.training.trainer import Skill0Trainer, Window
+    from skill0.training.turn_buffer import Credit
+
+logger = logging.getLogger(__name__)
+
+
+def make_round(trainer: Skill0Trainer, rows: Sequence[Mapping[str, Any]]) -> list[Window]:
+    """Plays this process's rows and returns the windows of the round. Called by all processes together."""
+    args, step = trainer.args, trainer.state.global_step
+    number = trl_internals.windows_done(trainer) // trainer.windows_per_round
+    update_curriculum(trainer, step)
+    first_row = trainer.accelerator.process_index * len(rows)
+    groups, group_numbers = local_groups(
+        [trainer.tasks[row["task"]] for row in rows],
+        first_row=first_row,
+        group_size=args.group_size,
+        skills=trainer.skills_for,
+    )
+    trajectories = trainer.loop.run(
+        groups,
+        args.rollout_sampling(),
+        derived_seed(args.seed, "round", number),
+        live_across_ranks=trainer.live_across_ranks,
+    )
+    summaries: list[Summary] = gather_object(
+        [
+            summarise(
+                trajectory,
+                group,
+                trainer.reward_settings,
+                step=step,
+                end_token=trainer.encoder.eos_token_id,
+            )
+            for trajectory, group in zip(trajectories, group_numbers, strict=True)
+        ]
+    )
+    credit = assign_credit(
+        summaries, statistics=args.group_statistics, scale=args.scale_rewards, mean=args.loss_mean
+    )
+    windows = _windows(trainer, trajectories, credit, first_row, derived_seed(args.seed, "windows", number))
+    figures = rollout_metrics(summaries) | phase_seconds(summaries, trainer.accelerator.num_processes)
+    figures |= {"frac_reward_zero_std": credit.flat_groups} | curriculum_metrics(trainer, step)
+    figures |= score_windows(trainer, windows)
+    trl_internals.record(trainer, "train", figures)
+    return windows
+
+
+def update_curriculum(trainer: Skill0Trainer, step: int) -> None:
+    """One round of algorithm 1, if one is due at this step or was due since the round before."""
+    curriculum, args = trainer.curriculum, trainer.args
+    if curriculum is None or trainer.bank is None or trainer.grouping is None:
+        return
+    steps_per_round = max(1, trainer.windows_per_round // args.gradient_accumulation_steps)
+    if not any(curriculum.due(due) for due in range(max(0, step - steps_per_round + 1), step + 1)):
+        return
+    start = time.perf_counter()
+    measured = {}
+    if curriculum.needs_helpfulness(step):
+        report = measure_helpfulness(
+            trainer.loop,
+            trainer.validation_tasks,
+            trainer.bank,
+            trainer.grouping,
+            curriculum.active,
+            args.helpfulness_form,
+            sampling=args.validation_sampling(),
+            seed=derived_seed(args.seed, "validation", step),
+            batch_size=args.generation_batch_limit,
+            scope=args.skill_scope,  # type: ignore[arg-type]
+            progress=not args.disable_tqdm,
+            ranks=trainer.ranks,
+        )
+        measured = dict(report.helpfulness)
+        trainer.record("validation/episodes", float(report.report.episodes))
+    change = curriculum.update(step, measured)
+    trainer.helpfulness |= {name: item.delta for name, item in measured.items() if item.delta is not None}
+    trainer.record("time/validation", time.perf_counter() - start)
+    if trainer.accelerator.is_main_process:
+        for name, reason in change.reasons.items():
+            logger.info("step %d, stage %d: %s %s", step, change.stage, name, reason)
+
+
+def curriculum_metrics(trainer: Skill0Trainer, step: int) -> dict[str, float]:
+    """Where the curriculum stands; helpfulness as last measured, for files still in context."""
+    curriculum = trainer.curriculum
+    if curriculum is None:
+        return {}
+    figures = {
+        "curriculum/stage": float(curriculum.stage(step)),
+        "curriculum/budget": float(curriculum.budget(step)),
+        "curriculum/active_files": float(len(curriculum.active)),
+    }
+    deltas = {
+        name: trainer.helpfulness[name] for name in curriculum.file_names if name in trainer.helpfulness
+    }
+    return figures | {f"helpfulness/{name}": delta for name, delta in deltas.items()}
+
+
+def record_learning(trainer: Skill0Trainer) -> None:
+    """Logs what the loss was made of in one optimizer step, over all processes."""
+    sums = trainer.loss_sums.to(trainer.accelerator.device, torch.float32)
+    totals = trainer.accelerator.reduce(sums, reduction="sum")
+    assert isinstance(totals, torch.Tensor)
+    figures: dict[str, float] = dict(zip(STATISTICS, totals.tolist(), strict=True))
+    trainer.loss_sums.zero_()
+    trainer.record("time/learning", trainer.seconds["learning"])
+    trainer.seconds["learning"] = 0.0
+    tokens = figures.pop("tokens")
+    trainer.record("learning/tokens", tokens)
+    if tokens:
+        names = {
+            "entropy": "entropy",
+            "clipped_low": "clip_ratio/low_mean",
+            "clipped_high": "clip_ratio/high_mean",
+        }
+        if trainer.beta != 0.0:
+            names["kl"] = "kl"
+        for key, name in names.items():
+            trainer.record(name, figures[key] / tokens)
+
+
+def padding_turn(encoder: PromptEncoder, settings: AgentSettings, renderer: ContextRenderer) -> Turn:
+    """A turn that weighs nothing: an empty prompt, a blank page if prompts have pages, an end token."""
+    blank = blank_input(settings, renderer)
+    return Turn(
+        prompt_ids=encoder.encode(blank), completion_ids=(encoder.eos_token_id,), logprobs=(0.0,),
+        page=blank.page, action_mask=(False,), observation="", reply="", action="", compression=None,
+        valid=False, reward=0.0, text_tokens=0, visual_tokens=0,
+    )  # fmt: skip
+
+
+def _windows(
+    trainer: Skill0Trainer, trajectories: Sequence[Trajectory], credit: Credit, first_row: int, seed: int
+) -> list[Window]:
+    """The windows of this process, as many and as large as those of the others."""
+    # Where only advantages move the policy, turns without one change nothing: they are left out.
+    everything = trainer.beta != 0.0 or trainer.args.entropy_coef != 0.0
+    mine = slice(first_row, first_row + len(trajectories))
+    turns = training_turns(trajectories, credit.advantages[mine], credit.weights[mine])
+    turns = [item for item in turns if everything or item.advantage != 0.0]
+    return cut_windows(
+        turns,
+        windows=trainer.args.round_windows,
+        longest=max(gather_object([len(turns)])),
+        micro_batch_size=trainer.args.turn_micro_batch_size,
+        padding=trainer.padding_turn,
+        seed=seed,
+    )
