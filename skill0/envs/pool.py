@@ -63,6 +63,7 @@ class EnvPool:
         self.seconds = 0.0
         self._failed: dict[int, EnvFailure] = {}
         self._home: dict[int, int] = {}  # episode -> worker that runs it
+        self._over: set[int] = set()
         self._closed = False
         self._local: Episodes | None = None
         self._workers: list[WorkerProcess] = []
@@ -79,7 +80,7 @@ class EnvPool:
     def reset(self, tasks: Sequence[Task]) -> list[Observation | EnvFailure]:
         """Start one episode per task, numbered by position. All earlier episodes are given up."""
         self._check_open()
-        self._failed, self._home = {}, {}
+        self._failed, self._home, self._over = {}, {}, set()
         homes = _assign([task.id for task in tasks], max(1, self.workers))
         calls = [Call("reset", number, task, homes[number]) for number, task in enumerate(tasks)]
         results = self._run(calls)
@@ -101,7 +102,7 @@ class EnvPool:
             if number not in self._failed
         ]
         results = self._run(calls)
-        return {number: self._failed.get(number) or results[number] for number in actions}
+        return {number: results[number] if number in results else self._failed[number] for number in actions}
 
     def close(self) -> None:
         """Close all environments and end all workers. May be called again."""
@@ -177,6 +178,8 @@ class EnvPool:
             self._fail(call.number, result, results)
         else:
             self._home[call.number] = call.home
+            if isinstance(result, StepResult) and (result.terminated or result.truncated):
+                self._over.add(call.number)
 
     def _fail(self, number: int, failure: EnvFailure, results: dict[int, Any]) -> None:
         results[number] = self._failed[number] = failure
@@ -193,7 +196,10 @@ class EnvPool:
             culprit.number, EnvFailure(loss.kind, f"{culprit.kind}: {loss.reason}", loss.detail), results
         )
         for number in [number for number, where in self._home.items() if where == home]:
-            self._fail(number, EnvFailure(loss.kind, beside, loss.detail), results)
+            if number in self._over:  # nothing was lost; only a step after the end is out of reach
+                self._failed[number] = EnvFailure(loss.kind, beside, loss.detail)
+            else:
+                self._fail(number, EnvFailure(loss.kind, beside, loss.detail), results)
         worker.replace()
         resets = [call for call in waiting if call.kind == "reset"]
         worker.give(resets if loss.retry else [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -33,6 +34,7 @@ def no_process_left_behind():
 
 def _workers() -> list[psutil.Process]:
     """Descendants of this process, without the two helpers that multiprocessing keeps for its own use."""
+    multiprocessing.active_children()  # takes note of those that have ended
     here = psutil.Process()
     helpers = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
     return [
@@ -167,6 +169,19 @@ def test_a_lost_worker_takes_its_own_episodes_and_is_replaced(fault, kind, words
         assert processes[0][0] == processes[1][0], "the worker that was well is kept"
         assert processes[0][1] != processes[1][1], "the lost one is replaced"
         assert pool.step({3: "open door 1"})[3].reward == 1.0
+
+
+@pytest.mark.integration
+def test_an_episode_that_is_over_cannot_be_lost():
+    """Of three in one worker, the first wins in the very call that kills the worker by the third."""
+    tasks = [tiny_env.task("a"), tiny_env.task("b"), tiny_env.task("c", fault="kill", fault_at=1)]
+    with EnvPool(DoorsEnv, workers=1) as pool:
+        pool.reset(tasks)
+        results = pool.step({0: "open door 1", 1: "open door 2", 2: "open door 1"})
+        assert results[0].info["won"]
+        assert (results[1].kind, results[2].kind) == ("died", "died")
+        assert pool.failures == {"died": 2}
+        assert pool.step({0: "look"})[0].kind == "died"
 
 
 @pytest.mark.integration
