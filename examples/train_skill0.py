@@ -1,8 +1,8 @@
 """Train with SKILL0, on one process or many:
 
-    python examples/train_skill0.py --config curricula/household_cpu.yaml
-    torchrun --nproc_per_node 2 examples/train_skill0.py --config curricula/household_cpu.yaml
-    accelerate launch examples/train_skill0.py --config curricula/household_cpu.yaml
+python examples/train_skill0.py --config curricula/household_cpu.yaml
+torchrun --nproc_per_node 2 examples/train_skill0.py --config curricula/household_cpu.yaml
+accelerate launch examples/train_skill0.py --config curricula/household_cpu.yaml
 """
 
 import argparse
@@ -12,7 +12,9 @@ from skill0.training.run import run_recipe
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--config", required=True, help="a recipe from curricula/")
     parser.add_argument("--games", help="official ALFWorld games instead of the recipe's")
     parser.add_argument("--output", help="another run folder")
