@@ -13,6 +13,7 @@ from skill0.agent import AgentLoop, AgentSettings, RandomPolicy, Sampling
 from skill0.envs import EnvPool, Task
 from skill0.errors import ConfigError
 from skill0.evaluation import evaluate
+from skill0.evaluation.running import Arm
 from skill0.skills import SkillBank, group_by_relevance, skills_in_context
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def evaluate_policy(
 
     chosen = _tasks(games, split, tasks, convention_seed, seed)
     settings = _agent_settings(policy)
-    arms = {"without skills": lambda task: ()}
+    arms: dict[str, Arm] = {"without skills": lambda task: ()}
     if skills is not None:
         bank = SkillBank.load(skills)
         grouping = group_by_relevance(bank, chosen)

@@ -11,9 +11,10 @@ from rich.console import Console
 from skill0.envs import EnvPool
 from skill0.envs.alfworld import generate_games, load_games
 from skill0.errors import ConfigError
-from skill0.training.demonstrations import Demonstrations, collect_demonstrations, collect_walkthroughs
+from skill0.training.demonstrations import Demonstrations, collect_demonstrations
 from skill0.training.recipe import Recipe, WarmupSection
 from skill0.training.run_folder import write_json
+from skill0.training.walkthroughs import collect_walkthroughs
 from skill0.training.warmup import warm_up
 from skill0.training.world import World, spread
 
@@ -38,7 +39,7 @@ def prepare_policy(
     if recipe.policy.model != "tiny":
         if recipe.warmup is not None:
             raise ConfigError(
-                f"warmup is for the tiny policy, but policy.model is {recipe.policy.model!r}: remove the section"
+                f"warmup is for the tiny policy, not for {recipe.policy.model!r}: remove the section"
             )
         return load_policy(recipe.policy.model)
     if recipe.warmup is None:
@@ -55,12 +56,10 @@ def _build_and_warm_up(
 ) -> None:
     import os
 
-    from skill0.policy import build_tiny_policy, lexicon_from_texts, save_policy
-    from skill0.training.demonstrations import VERB_PHRASES
+    from skill0.policy import build_tiny_policy, save_policy
 
     demonstrations = _demonstrate(recipe, section, world, config, console)
-    lexicon = lexicon_from_texts(demonstrations.texts(), VERB_PHRASES)
-    model, processor = build_tiny_policy(recipe.policy.tiny, lexicon, recipe.seed)
+    model, processor = build_tiny_policy(recipe.policy.tiny, demonstrations.lexicon(), recipe.seed)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     console.print(f"tiny Qwen2.5-VL: {parameters / 1e6:.2f} M parameters, {len(processor.tokenizer)} tokens")
     report = warm_up(model, processor, demonstrations, section.learning, folder)
@@ -87,9 +86,7 @@ def _demonstrate(
             taken = {task.id for task in world.validation}
             games = [game for game in load_games(recipe.environment.games, "train") if game.id not in taken]
             chosen = spread(games, min(settings.games, len(games)), recipe.seed)
-            found = collect_walkthroughs(
-                chosen, settings, agent, pool, world.bank, world.grouping, seed=recipe.seed
-            )
+            found = collect_walkthroughs(chosen, agent, pool, world.bank, world.grouping, seed=recipe.seed)
     shares = ", ".join(f"{arm} {found.won[arm]}/{found.played[arm]}" for arm in found.played)
     console.print(f"{len(found)} demonstrations, {found.turns} turns; won by arm: {shares}")
     return found

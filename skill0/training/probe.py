@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from transformers import TrainerCallback
 
-from skill0.agent import Sampling
 from skill0.envs.base import Task
 from skill0.evaluation import evaluate
 from skill0.training.report import PROBE_WITH, PROBE_WITHOUT
@@ -40,7 +40,7 @@ class Probe(TrainerCallback):
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step % self.settings.probe_every and state.global_step != state.max_steps:
             return
-        sampling = Sampling(self.settings.temperature, max_new_tokens=args.max_completion_length)
+        sampling = replace(args.validation_sampling(), temperature=self.settings.temperature)
         found = evaluate(
             self.trainer.loop, self.tasks, self.arms, sampling=sampling, seed=args.seed,
             batch_size=self.settings.batch_size, ranks=self.trainer.ranks,

@@ -7,10 +7,10 @@ the others wait; training and evaluation are shared by all.
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +21,7 @@ from skill0.agent import AgentLoop, RandomPolicy, Sampling
 from skill0.envs import EnvPool
 from skill0.evaluation import EvaluationReport, evaluate
 from skill0.training import report
+from skill0.training.callbacks import METRICS_FILE
 from skill0.training.checkpoints import newest_checkpoint
 from skill0.training.probe import Probe
 from skill0.training.recipe import Recipe
@@ -52,8 +53,7 @@ def run_recipe(recipe: Recipe) -> dict[str, Any]:
     world = build_world(recipe)
     console.print(world.grouping.table())
     console.print(
-        f"{len(world.train)} training, {len(world.validation)} validation, {len(world.heldout)} held-out tasks; "
-        f"{len(world.bank)} skill files; run folder {folder}"
+        f"{len(world.train)} training, {len(world.validation)} validation, {len(world.heldout)} held-out tasks"
     )
     clock = _Clock(folder / "seconds.json", state.is_main_process)
     with clock("warm-up"):
@@ -67,7 +67,7 @@ def run_recipe(recipe: Recipe) -> dict[str, Any]:
                 trainer, world, recipe, folder / "evaluation_before.json", console, baseline=True
             )
         with clock("training"):
-            checkpoint = newest_checkpoint(Path(config.output_dir))
+            checkpoint = newest_checkpoint(config.run_folder)
             if checkpoint is not None:
                 console.print(f"resuming from {checkpoint}")
             trainer.train(resume_from_checkpoint=str(checkpoint) if checkpoint else None)
@@ -138,7 +138,7 @@ def _evaluation(
     if path.is_file():
         return EvaluationReport.from_json(read_json(path))
     settings = recipe.evaluation
-    sampling = Sampling(settings.temperature, max_new_tokens=trainer.args.max_completion_length)
+    sampling = replace(trainer.args.validation_sampling(), temperature=settings.temperature)
     found = evaluate(
         trainer.loop, world.heldout, _arms(trainer), sampling=sampling, seed=recipe.seed,
         batch_size=settings.batch_size, progress=True, ranks=trainer.ranks,
@@ -156,14 +156,12 @@ def _with_random(
 ) -> EvaluationReport:
     """The report with the arm of a policy that picks admissible commands at random."""
     with EnvPool(world.env, workers=0) as pool:
-        loop = AgentLoop(
-            RandomPolicy(), pool, dataclasses.replace(trainer.loop.settings, require_think=False)
-        )
+        loop = AgentLoop(RandomPolicy(), pool, replace(trainer.loop.settings, require_think=False))
         chance = evaluate(
             loop, world.heldout, {RANDOM: lambda task: ()}, sampling=Sampling(), seed=recipe.seed,
             batch_size=recipe.evaluation.batch_size,
         )  # fmt: skip
-    return dataclasses.replace(found, arms=(*found.arms, *chance.arms))
+    return replace(found, arms=(*found.arms, *chance.arms))
 
 
 def _results(
@@ -215,7 +213,7 @@ def _draw(
     before: EvaluationReport,
     after: EvaluationReport,
 ) -> None:
-    rows = report.read_metrics(Path(trainer.args.output_dir) / "metrics.jsonl")
+    rows = report.read_metrics(trainer.args.run_folder / METRICS_FILE)
     report.write_parquet(rows, folder / "metrics.parquet")
     steps = trainer.state.max_steps
     curriculum = trainer.curriculum
