@@ -21,16 +21,16 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+import fast_downward
 from textworld.core import EnvInfos, Environment, GameState
-from textworld.envs.pddl.logic import Atom
 from textworld.envs.pddl.pddl import PddlEnv
 from textworld.generator.game import EntityInfo
-from textworld.logic import Placeholder, Proposition, Type, Variable
+from textworld.logic import Placeholder, Type, Variable
 
 from skill0.envs.alfworld.games import PLACEHOLDER, split_grammar
 from skill0.envs.alfworld.grammar import Grammar, Scene, grammar_for
 from skill0.envs.alfworld.library import borrow_library
-from skill0.envs.alfworld.state import Facts, FastState
+from skill0.envs.alfworld.state import Facts, FastState, new_fact, parse_atom
 from skill0.envs.alfworld.translation import Translation, cache_in, translate
 from skill0.envs.alfworld.upstream import ENGINE_LOCK, upstream
 from skill0.errors import EnvError, GameError
@@ -54,7 +54,6 @@ class LoadedGame:
     def __init__(self, translation: Translation, grammar: Grammar):
         self.translation = translation
         self.grammar = grammar
-        self.sas = translation.sas.encode("utf-8")
         self.entities: dict[str, EntityInfo] = {}
         self._initial: Facts | None = None
         self._intro = ""
@@ -62,15 +61,12 @@ class LoadedGame:
         for name, supertypes in translation.types:
             if name not in {known.name for known in grammar.logic.types}:
                 grammar.logic.types.add(Type(name, list(supertypes)))
-        # A command's text may be kept when it speaks only of facts that no action changes.
-        self._constant = {
-            name: (asked := grammar.asks(action.template)) is not None and not asked & translation.changing
-            for name, action in grammar.actions.items()
-        }
+        self._texts: dict[tuple[str, ...], str] = {}
+        self._needed = {name: self._needed_arguments(name) for name in grammar.actions}
 
     def start(self, library: Any) -> FastState:
         """The initial state, which is also loaded into the C++ library."""
-        library.load_sas(self.sas)
+        library.load_sas(self.translation.sas)
         if self._initial is None:
             facts = self._read_initial_facts(library)
             self.entities = self._name_entities(facts)
@@ -95,21 +91,41 @@ class LoadedGame:
             Placeholder(parameter, kind): Variable(argument, kind)
             for (parameter, kind), argument in zip(parameters, arguments, strict=False)
         }
-        text = self.grammar.derive(action.template, Scene(state, self.entities, mapping))
-        command = Command(text, action.feedback, mapping)
-        if self._constant[name]:
-            self._commands[operator_name] = command
-        return command
+        scene = Scene(state, self.entities, mapping)
+        needed = self._needed[name]
+        if needed is None:
+            return Command(self.grammar.derive(action.template, scene), action.feedback, mapping)
+        key = (name, *(arguments[position] for position in needed))
+        if key not in self._texts:
+            self._texts[key] = self.grammar.derive(action.template, scene)
+        self._commands[operator_name] = Command(self._texts[key], action.feedback, mapping)
+        return self._commands[operator_name]
+
+    def _needed_arguments(self, name: str) -> tuple[int, ...] | None:
+        """Which arguments of an action its command's text depends on ("go to" has 4, its text needs 2);
+        `None` when it also depends on facts that actions change, so that it cannot be kept."""
+        asked = self.grammar.asks(self.grammar.actions[name].template)
+        if asked is None or asked.predicates & self.translation.changing:
+            return None
+        parameters = [parameter for parameter, _ in self.translation.parameters.get(name, ())]
+        # A query's other placeholders stand for anything that no argument stands for: then all count.
+        closed = asked.placeholders <= set(parameters)
+        return tuple(i for i, name in enumerate(parameters) if not closed or name in asked.placeholders)
 
     def _read_initial_facts(self, library: Any) -> Facts:
         types = self.translation.object_types
         facts = Facts(defaultdict(set), {}, defaultdict(set), Counter())
         state = FastState(library, self.grammar, types, facts)
         for name, arguments in self.translation.initial_facts:
-            state.add_fact(Proposition(name, [Variable(argument, types[argument]) for argument in arguments]))
-        atoms = (Atom * library.get_state_size())()
+            state.add_fact(
+                new_fact(name, tuple(Variable(argument, types[argument]) for argument in arguments))
+            )
+        atoms = (fast_downward.Atom * library.get_state_size())()
         library.get_state(atoms)
-        state.add_facts(fact for atom in atoms if not (fact := atom.get_fact(types)).is_negation)
+        for atom in atoms:
+            fact = new_fact(*parse_atom(atom.name, types))
+            if not fact.is_negation:
+                state.add_fact(fact)
         return facts
 
     def _name_entities(self, facts: Facts) -> dict[str, EntityInfo]:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 from textworld.envs.pddl import textgen
 from textworld.envs.pddl.logic import GameLogic
@@ -60,6 +60,20 @@ class GrammarAction:
     feedback: str
 
 
+class Asked(NamedTuple):
+    """The predicates and the placeholders that a text depends on."""
+
+    predicates: frozenset[str]
+    placeholders: frozenset[str]
+
+
+class Expression(NamedTuple):
+    """Python code such as `o.indefinite + ' ' + o.name`, and the placeholders in it."""
+
+    code: CodeType
+    names: frozenset[str]
+
+
 class Grammar:
     """The rules of one grammar template, for one domain.
 
@@ -79,7 +93,7 @@ class Grammar:
         }
         self._starts: dict[str, list[Any]] = {}
         self._queries: dict[str, Rule] = {}
-        self._code: dict[str, CodeType] = {}
+        self._expressions: dict[str, Expression] = {}
         for text in ("#intro#", *(t for a in self.actions.values() for t in (a.template, a.feedback))):
             self._starts[text] = textgen._parse_and_convert(text, rule_name="symbols")
         self._prepare()
@@ -92,15 +106,20 @@ class Grammar:
         """
         return "".join(self._text(symbol, scene) for symbol in self._starts[start])
 
-    def asks(self, start: str) -> frozenset[str] | None:
-        """The predicates a start expression depends on; `None` when it leads on to other rules."""
+    def asks(self, start: str) -> Asked | None:
+        """What a start expression depends on; `None` when it leads on to other rules."""
         predicates: set[str] = set()
+        placeholders: set[str] = set()
         for symbol in _nested(self._starts[start]):
             if isinstance(symbol, textgen.NonterminalSymbol):
                 return None
-            if isinstance(symbol, textgen.ConditionalSymbol) and symbol.given:
-                predicates.update(part.signature.name for part in self._queries[symbol.given].preconditions)
-        return frozenset(predicates)
+            if isinstance(symbol, textgen.EvalSymbol):
+                placeholders |= self._expressions[symbol.expression].names
+            elif isinstance(symbol, textgen.ConditionalSymbol) and symbol.given:
+                query = self._queries[symbol.given]
+                predicates |= {part.name.removeprefix("not_") for part in query.preconditions}
+                placeholders |= {placeholder.name for placeholder in query.placeholders}
+        return Asked(frozenset(predicates), frozenset(placeholders))
 
     def _prepare(self) -> None:
         """Parse every condition and compile every expression now: nothing is parsed while playing."""
@@ -113,7 +132,7 @@ class Grammar:
                 if isinstance(symbol, textgen.ConditionalSymbol) and symbol.given:
                     self._add_query(symbol.given)
                 elif isinstance(symbol, textgen.EvalSymbol):
-                    self._code[symbol.expression] = _compile_expression(symbol.expression)
+                    self._expressions[symbol.expression] = _compile_expression(symbol.expression)
 
     def _add_query(self, condition: str) -> None:
         if condition not in self._queries:
@@ -125,7 +144,8 @@ class Grammar:
         if isinstance(symbol, textgen.NonterminalSymbol):
             return "".join(self._text(part, scene) for part in self._pick(str(symbol), scene).rhs)
         if isinstance(symbol, textgen.EvalSymbol):
-            return str(eval(self._code[symbol.expression], {"__builtins__": {}}, scene.variables))
+            code = self._expressions[symbol.expression].code
+            return str(eval(code, {"__builtins__": {}}, scene.variables))
         if isinstance(symbol, textgen.ConditionalSymbol):
             return "".join(self._alternatives(symbol, scene))
         if isinstance(symbol, textgen.ListSymbol):
@@ -181,7 +201,7 @@ def _nested(symbols: list[Any]) -> Iterator[Any]:
             yield from _nested([symbol.expression])
 
 
-def _compile_expression(expression: str) -> CodeType:
+def _compile_expression(expression: str) -> Expression:
     """Compile `o.indefinite + ' ' + o.name` and the like; refuse calls, subscripts and other attributes."""
     try:
         tree = ast.parse(expression.strip(), mode="eval")
@@ -196,4 +216,5 @@ def _compile_expression(expression: str) -> CodeType:
                 f"the grammar computes {expression!r}, which only the stock engine does: use stock=True "
                 "if you trust the game file"
             )
-    return compile(tree, "<grammar>", "eval")
+    names = frozenset(node.id for node in ast.walk(tree) if isinstance(node, ast.Name))
+    return Expression(compile(tree, "<grammar>", "eval"), names)

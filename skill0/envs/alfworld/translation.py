@@ -36,7 +36,7 @@ CACHE_FORMAT = 1
 class Translation:
     """A translated problem and what its state needs to know of it. All names are lower case."""
 
-    sas: str
+    sas: bytes
     # action -> ((parameter, type), ...)
     parameters: Mapping[str, tuple[tuple[str, str], ...]]
     # ((type, its supertypes), ...)
@@ -44,7 +44,7 @@ class Translation:
     object_types: Mapping[str, str]
     # ((predicate, arguments), ...)
     initial_facts: tuple[tuple[str, tuple[str, ...]], ...]
-    # predicates that some action changes
+    # predicates that some action changes, directly or through a derived predicate
     changing: frozenset[str]
 
 
@@ -70,14 +70,17 @@ def translate(domain: str, problem: str) -> Translation:
             "that some receptacle may contain it (canContain)."
         )
     return Translation(
-        sas=sas,
+        sas=sas.encode("utf-8"),
         parameters={
             a.name: tuple((p.name.strip("?"), p.type_name) for p in a.parameters) for a in task.actions
         },
         types=tuple((t.name, tuple(t.supertype_names)) for t in task.types),
         object_types={o.name: o.type_name for o in task.objects},
         initial_facts=tuple(fact for atom in task.init if (fact := _initial_fact(atom)) is not None),
-        changing=frozenset(effect.literal.predicate for a in task.actions for effect in a.effects),
+        changing=frozenset(
+            [effect.literal.predicate for a in task.actions for effect in a.effects]
+            + [axiom.name for axiom in task.axioms]
+        ),
     )
 
 
@@ -144,7 +147,7 @@ class TranslationCache:
             if head.decode("ascii") != hashlib.sha256(body).hexdigest():
                 raise ValueError("checksum")
             translation = _decode(body)
-        except (ValueError, KeyError, TypeError, zlib.error):
+        except (ValueError, KeyError, TypeError, AttributeError, zlib.error):
             self.counts["corrupt"] += 1
             return None
         self.counts["hits"] += 1
@@ -191,7 +194,7 @@ def default_cache_dir() -> str:
 
 def _encode(translation: Translation) -> bytes:
     fields = {
-        "sas": translation.sas,
+        "sas": translation.sas.decode("utf-8"),
         "parameters": translation.parameters,
         "types": translation.types,
         "object_types": translation.object_types,
@@ -204,7 +207,7 @@ def _encode(translation: Translation) -> bytes:
 def _decode(body: bytes) -> Translation:
     fields = json.loads(zlib.decompress(body))
     return Translation(
-        sas=fields["sas"],
+        sas=fields["sas"].encode("utf-8"),
         parameters={k: tuple((name, kind) for name, kind in v) for k, v in fields["parameters"].items()},
         types=tuple((name, tuple(above)) for name, above in fields["types"]),
         object_types=fields["object_types"],

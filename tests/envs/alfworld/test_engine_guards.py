@@ -30,6 +30,11 @@ assert sys.stdout is stdout
 assert "ALFWORLD_DATA" not in os.environ
 assert not os.path.exists(os.path.expanduser("~/.cache/alfworld"))
 assert "torch" not in sys.modules
+for command in ("look", "inventory", "examine cabinet 1"):
+    env.step(command)
+# textworld keeps every proposition made in the usual way until the process ends.
+from mementos import core
+assert not [key for key in core._memento_cache if key[0].__name__ == "Proposition"]
 env.close()
 print("kept")
 """

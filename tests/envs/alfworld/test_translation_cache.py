@@ -37,7 +37,7 @@ def test_what_is_read_back_equals_what_was_translated(filled: TranslationCache, 
 
 def test_a_hit_does_not_translate(filled: TranslationCache, game: Game, monkeypatch) -> None:
     monkeypatch.setattr(translation_module, "translate", None)
-    assert filled.get(game.domain, game.problem).sas.startswith("begin_version")
+    assert filled.get(game.domain, game.problem).sas.startswith(b"begin_version")
 
 
 def checksummed(body: bytes) -> bytes:
