@@ -16,9 +16,9 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from skill0.agent.loop import AgentLoop
 from skill0.agent.policy import PolicyInput, PolicyOutput, Sampling
@@ -28,7 +28,8 @@ from skill0.context import ContextRenderer, Page
 from skill0.envs.base import Task
 from skill0.errors import ConfigError, EnvError
 from skill0.skills.skill import EVERY_TASK_TYPE, SkillFile
-from skill0.training.searching_expert import SearchingExpert, facts_of
+from skill0.training.lessons import READING_REQUEST
+from skill0.training.searching_expert import SearchingExpert, facts_of, remember
 
 if TYPE_CHECKING:
     from skill0.agent.loop import Pool
@@ -94,11 +95,14 @@ class Demonstration:
 
 @dataclass(frozen=True)
 class Demonstrations:
-    """What was collected: the demonstrations, and how many episodes of each arm were played and won."""
+    """What was collected, with which prompts (`agent`) and in which households, and how many episodes of
+    each arm were played and won."""
 
     episodes: tuple[Demonstration, ...]
     played: Mapping[str, int]
     won: Mapping[str, int]
+    agent: AgentSettings
+    households: HouseholdSettings | None = None
 
     def __len__(self) -> int:
         return len(self.episodes)
@@ -107,11 +111,16 @@ class Demonstrations:
     def turns(self) -> int:
         return sum(len(episode.replies) for episode in self.episodes)
 
-    def texts(self) -> Iterable[str]:
-        """Every text the policy reads or writes, as `lexicon_from_texts` wants them."""
+    def lexicon(self) -> tuple[str, ...]:
+        """The vocabulary that a tiny policy needs for what it reads and writes here."""
+        from skill0.policy.tokenizer import lexicon_from_texts
+
+        texts = {READING_REQUEST}
         for episode in self.episodes:
-            for prompt, reply in zip(episode.prompts, episode.replies, strict=True):
-                yield from (prompt.system, prompt.text, reply)
+            texts.update(f"{key} {value}, " for key, value in episode.facts.items())
+            texts.update(episode.replies)
+            texts.update(text for prompt in episode.prompts for text in (prompt.system, prompt.text))
+        return lexicon_from_texts(texts, VERB_PHRASES)
 
 
 def household_skills(game: Game, households: HouseholdSettings | None = None) -> tuple[SkillFile, ...]:
@@ -169,7 +178,7 @@ def collect_demonstrations(
                 if trajectory.succeeded:
                     episodes.append(recorder.demonstration(trajectory, group.skills))
             recorder.forget()
-    return Demonstrations(tuple(episodes), dict(played), dict(won))
+    return Demonstrations(tuple(episodes), dict(played), dict(won), agent, households)
 
 
 def _group(game: Game, arm: str, households: HouseholdSettings | None, seed: int) -> RolloutGroup:
@@ -213,22 +222,18 @@ class _Recorder:
         self._turns[state.task.id, arm, state.step] = (replace(item, page=page, state=None), choice.reply)
         draw = random.Random(f"detour {item.seed}")
         walks = [action for action in state.observation.admissible or () if action.startswith("go to ")]
-        holds_nothing = not any(" move " in f" {action}" for action in state.observation.admissible or ())
-        if holds_nothing and walks and not self._holding(item) and draw.random() < self.detours:
+        if walks and draw.random() < self.detours and remember(state).holding is None:
             return replace(choice, action=draw.choice(walks)).reply
         return choice.reply
-
-    @staticmethod
-    def _holding(item: PolicyInput) -> bool:
-        from skill0.training.searching_expert import remember
-
-        return item.state is not None and remember(item.state).holding is not None
 
     def demonstration(self, trajectory: Trajectory, skills: tuple[SkillFile, ...]) -> Demonstration:
         key = (trajectory.task.id, trajectory.arm)
         turns = [self._turns[(*key, step)] for step in range(len(trajectory.turns))]
         return Demonstration(
-            trajectory, tuple(prompt for prompt, _ in turns), tuple(reply for _, reply in turns), facts_of(skills)
+            trajectory,
+            tuple(prompt for prompt, _ in turns),
+            tuple(reply for _, reply in turns),
+            facts_of(skills),
         )
 
     def forget(self) -> None:

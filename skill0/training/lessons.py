@@ -36,15 +36,17 @@ _PAIR = re.compile(r"<think>(\S+) (\S+)</think>")
 
 @dataclass(frozen=True)
 class LookUp:
-    """Before the token at `query` is followed by its value: `target` is where the page shows the value.
+    """A fact to be looked up: at `query` the value comes next, and `target` is where the page shows it.
 
-    Positions in prompt + completion. `key_id` and `value_id` are the tokens of the fact's two sides.
+    Positions in prompt + completion. `key_id` and `value_id` are the tokens of the fact's two sides;
+    `separated` tells that a token of its own stands at `query`, between key and value.
     """
 
     query: int
     target: int
     key_id: int
     value_id: int
+    separated: bool
 
 
 @dataclass(frozen=True)
@@ -77,7 +79,9 @@ class LessonWriter:
         pairs = zip(demonstration.prompts, demonstration.replies, strict=True)
         return [self._action_lesson(prompt, reply, demonstration.facts) for prompt, reply in pairs]
 
-    def reading_lesson(self, files: Sequence[SkillFile], facts: Mapping[str, str], draw: random.Random) -> Lesson:
+    def reading_lesson(
+        self, files: Sequence[SkillFile], facts: Mapping[str, str], draw: random.Random
+    ) -> Lesson:
         """A page of skill files and all of its facts to complete, in an order drawn from `draw`."""
         style = self.agent.style
         page = self.renderer.page(skill_segments(files, self.agent.skill_form, style.columns), style)
@@ -90,32 +94,37 @@ class LessonWriter:
         look_ups = []
         for number, key in enumerate(keys):
             ids = self._ids(f"{', ' if number else ''}{key} {facts[key]}")
-            query = len(prompt) + len(completion) + len(ids) - 2
-            look_ups.append(self._look_up(prompt, query, places[key], key, ids[-1]))
             completion += ids
+            look_ups.append(self._look_up(prompt, completion, len(completion) - 1, places[key], key))
             learned += [False] * (len(ids) - 1) + [True]
         turn = _turn(prompt, (*completion, self.end_id), page, "")
         return Lesson(turn, (*learned, False), tuple(look_ups))
 
     def _action_lesson(self, prompt: PolicyInput, reply: str, facts: Mapping[str, str]) -> Lesson:
         prompt_ids = self.encoder.encode(prompt)
-        completion = (*self._ids(reply), self.end_id)
+        completion = [*self._ids(reply), self.end_id]
         look_ups: tuple[LookUp, ...] = ()
         pair = _PAIR.match(reply)
         if prompt.page is not None and pair and facts.get(pair[1]) == pair[2]:
             place = fact_places(prompt.page, {pair[1]: pair[2]})[pair[1]]
             value = completion.index(self._ids(pair[2])[0])
-            query = len(prompt_ids) + value - 1
-            look_ups = (self._look_up(prompt_ids, query, place, pair[1], completion[value]),)
+            look_ups = (self._look_up(prompt_ids, completion, value, place, pair[1]),)
         copies = self._copies(prompt_ids, completion, {mark.query for mark in look_ups})
         turn = _turn(prompt_ids, completion, prompt.page, reply)
         return Lesson(turn, (True,) * len(completion), look_ups, copies)
 
     def _look_up(
-        self, prompt_ids: Sequence[int], query: int, visual_token: int, key: str, value_id: int
+        self, prompt_ids: Sequence[int], completion: Sequence[int], value: int, visual_token: int, key: str
     ) -> LookUp:
-        first_image_token = prompt_ids.index(self.image_id)
-        return LookUp(query, first_image_token + visual_token, self._ids(key)[0], value_id)
+        """The mark of a fact whose value is token `value` of the completion."""
+        key_id = self._ids(key)[0]
+        return LookUp(
+            query=len(prompt_ids) + value - 1,
+            target=prompt_ids.index(self.image_id) + visual_token,
+            key_id=key_id,
+            value_id=completion[value],
+            separated=completion[value - 1] != key_id and completion[value - 2 : value - 1] == [key_id],
+        )
 
     def _copies(
         self, prompt_ids: Sequence[int], completion: Sequence[int], taken: set[int]

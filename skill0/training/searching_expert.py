@@ -26,6 +26,9 @@ TOOLS = {
 }
 """Task type -> what is done to the object, and the receptacle type that does it."""
 
+UNLIKELY = frozenset({"bathtubbasin", "coffeemachine", "microwave", "sinkbasin", "stoveburner", "toaster"})
+"""Receptacle types that a blind search leaves for last: things are used there rather than kept."""
+
 _GOAL = re.compile(
     r"(?:put|find|clean|heat|cool|examine|look at)\s+(?:(?:a|an|some|two|the)\s+)?(?:(?:clean|hot|cool)\s+)?"
     r"(?P<object>[a-z]+)\s+.*\s(?P<place>[a-z]+)\.?$"
@@ -237,7 +240,8 @@ class _Decision:
         if kept:
             return kept[0]
         if unvisited:
-            return self.draw.choice(unvisited)
+            likely = [name for name in unvisited if kind(name) not in UNLIKELY]
+            return self.draw.choice(likely or unvisited)
         return self.draw.choice([name for name in memory.receptacles if name != memory.at])
 
     @staticmethod

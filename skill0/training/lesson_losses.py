@@ -1,0 +1,172 @@
+"""One micro-batch of lessons through the model: every loss of the warm-up, with what it is a mean over.
+
+The forward pass is the official one, with the pages' features computed once for each different page. Marks of
+a lesson are positions in its own prompt + completion; here they become positions in the padded batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from skill0.context import batch_pixel_values
+from skill0.training.lessons import Lesson
+from skill0.training.turn_batching import collate_turns
+from skill0.training.warmup_losses import FactNamer, attention_loss, imitation_loss, naming_loss
+
+
+@dataclass(frozen=True)
+class Loss:
+    """A loss that is a mean over some tokens or marks, and the share of right answers (None: not counted)."""
+
+    mean: torch.Tensor
+    right: float | None = None
+
+
+def loss_counts(lessons: Sequence[Lesson]) -> dict[str, int]:
+    """For every loss, the number of tokens or marks that `lessons` have for it (see `lesson_losses`)."""
+    look_ups = [mark for lesson in lessons for mark in lesson.look_ups]
+    return {
+        "acting": sum(sum(lesson.learned) for lesson in lessons if lesson.turn.reply),
+        "reading": sum(sum(lesson.learned) for lesson in lessons if not lesson.turn.reply),
+        "naming": len(look_ups),
+        "looking up": len(look_ups),
+        "previous": sum(mark.separated for mark in look_ups),
+        "copying": sum(len(lesson.copies) for lesson in lessons),
+    }
+
+
+def lesson_losses(
+    model: Any, namer: FactNamer, lessons: Sequence[Lesson], *, pad_id: int, image_id: int, attentions: bool
+) -> dict[str, Loss]:
+    """The losses that these lessons have something for, by name:
+
+    "acting" and "reading" (cross-entropy of the two kinds of lessons), "naming", and with `attentions` also
+    "looking up", "previous" and "copying". Attention needs the model's eager implementation.
+    """
+    batch = collate_turns(
+        [lesson.turn for lesson in lessons], pad_token_id=pad_id, image_token_id=image_id, device=model.device
+    )
+    width = batch["prompt_ids"].shape[1]
+    output = model.model(
+        input_ids=torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
+        attention_mask=torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
+        mm_token_type_ids=batch["mm_token_type_ids"],
+        **_image_inputs(model, lessons),
+        use_cache=False,
+        output_hidden_states=True,
+        output_attentions=attentions,
+    )
+    logits = model.lm_head(
+        output.last_hidden_state[:, width - 1 : -1]
+    )  # (turns, completion tokens, vocabulary)
+    found = _cross_entropies(lessons, logits, batch["completion_ids"])
+    marks = _Marks.of(lessons, width, model.device)
+    # Layers from 0; hidden_states[n] is what goes into layer n, so that layer n looks up what was named there.
+    middle = len(output.hidden_states) // 2
+    if len(marks.query):
+        states = output.hidden_states[middle][marks.row, marks.target]  # (facts, width)
+        embeddings = model.get_input_embeddings().weight
+        found["naming"] = Loss(naming_loss(states, namer, embeddings, marks.key_id, marks.value_id))
+    if attentions:
+        found |= _attention_losses(lessons, marks, output.attentions, middle, width)
+    return found
+
+
+def _cross_entropies(
+    lessons: Sequence[Lesson], logits: torch.Tensor, targets: torch.Tensor
+) -> dict[str, Loss]:
+    """Cross-entropy of the turns ("acting") and of the reading lessons ("reading"). For turns, `right` is the
+    share whose every token would be chosen."""
+    learned = torch.zeros(targets.shape, dtype=torch.bool)  # (turns, completion tokens)
+    for row, lesson in enumerate(lessons):
+        learned[row, : len(lesson.learned)] = torch.tensor(lesson.learned)
+    learned = learned.to(targets.device)
+    hits = (logits.argmax(dim=-1) == targets) | ~learned  # (turns, completion tokens)
+    found = {}
+    acts = torch.tensor([bool(lesson.turn.reply) for lesson in lessons], device=targets.device)
+    for name, rows in (("acting", acts), ("reading", ~acts)):
+        mask = learned & rows[:, None]
+        if mask.any():
+            right = hits[rows].all(dim=1).float().mean() if name == "acting" else hits[mask].float().mean()
+            found[name] = Loss(imitation_loss(logits, targets, mask), right.item())
+    return found
+
+
+@dataclass(frozen=True)
+class _Marks:
+    """The look-ups of a batch, each int64 (marks,): row, and columns in the padded batch."""
+
+    row: torch.Tensor
+    query: torch.Tensor
+    target: torch.Tensor
+    key_id: torch.Tensor
+    value_id: torch.Tensor
+    separated: torch.Tensor
+    """bool: a token of its own stands between key and value, so that the query must look back at the key."""
+
+    @staticmethod
+    def of(lessons: Sequence[Lesson], width: int, device: Any) -> _Marks:
+        rows = []
+        for row, lesson in enumerate(lessons):
+            shift = width - len(lesson.turn.prompt_ids)
+            for mark in lesson.look_ups:
+                places = (mark.query + shift, mark.target + shift)
+                rows.append((row, *places, mark.key_id, mark.value_id, mark.separated))
+        table = torch.tensor(rows, dtype=torch.long, device=device).reshape(-1, 6)  # (marks, 6)
+        row, query, target, key_id, value_id, separated = table.unbind(dim=1)
+        return _Marks(row, query, target, key_id, value_id, separated.bool())
+
+
+def _attention_losses(
+    lessons: Sequence[Lesson], marks: _Marks, attentions: Sequence[torch.Tensor], middle: int, width: int
+) -> dict[str, Loss]:
+    """Half of the middle layer's heads look facts up, the other half copy; the first layer looks one back."""
+    tokens, heads = attentions[0].shape[-1], attentions[0].shape[1]
+    found = {}
+    if len(marks.query):
+        loss = attention_loss(
+            attentions[middle], slice(0, heads // 2), marks.row, marks.query, _one_hot(marks.target, tokens)
+        )
+        found["looking up"] = Loss(loss)
+        if marks.separated.any():
+            row, query = marks.row[marks.separated], marks.query[marks.separated]
+            loss = attention_loss(
+                attentions[0], slice(heads // 2, heads // 2 + 1), row, query, _one_hot(query - 1, tokens)
+            )
+            found["previous"] = Loss(loss)
+    copies = [
+        (row, query + width - len(lesson.turn.prompt_ids), sources)
+        for row, lesson in enumerate(lessons)
+        for query, sources in lesson.copies
+    ]
+    if copies:
+        device = attentions[0].device
+        sources = torch.zeros(len(copies), tokens, dtype=torch.bool)  # (copies, tokens)
+        for number, (row, _, places) in enumerate(copies):
+            sources[number, torch.tensor(places) + width - len(lessons[row].turn.prompt_ids)] = True
+        rows, queries = (torch.tensor([copy[i] for copy in copies], device=device) for i in (0, 1))
+        loss = attention_loss(attentions[middle], slice(heads // 2, heads), rows, queries, sources.to(device))
+        found["copying"] = Loss(loss)
+    return found
+
+
+def _one_hot(columns: torch.Tensor, tokens: int) -> torch.Tensor:
+    return columns[:, None] == torch.arange(tokens, device=columns.device)[None]  # (marks, tokens)
+
+
+def _image_inputs(model: Any, lessons: Sequence[Lesson]) -> dict[str, Any]:
+    """Features of the lessons' pages, each different page through the vision tower once."""
+    shown = [lesson.turn.page for lesson in lessons if lesson.turn.page is not None]
+    if not shown:
+        return {}
+    different = {page: number for number, page in enumerate(dict.fromkeys(shown))}
+    pixels, grids = (torch.from_numpy(part).to(model.device) for part in batch_pixel_values(list(different)))
+    features = model.get_image_features(pixels, grids, return_dict=True).pooler_output
+    order = [different[page] for page in shown]
+    encoded = BaseModelOutputWithPooling(pooler_output=tuple(features[number] for number in order))
+    return {"image_grid_thw": grids[order], "mm_encoder_outputs": {"image": encoded}}
