@@ -17,7 +17,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from transformers import AutoProcessor, ProcessorMixin, Qwen2_5_VLConfig, Qwen2VLImageProcessorPil
+from transformers import (
+    AutoProcessor,
+    AutoTokenizer,
+    ProcessorMixin,
+    Qwen2_5_VLConfig,
+    Qwen2VLImageProcessorPil,
+)
 from transformers.processing_utils import MultiModalData
 
 from skill0.errors import PolicyError
@@ -52,9 +58,11 @@ class ImageTextProcessor(ProcessorMixin):
         super().__init__(image_processor, tokenizer, chat_template=chat_template)
 
     @classmethod
-    def from_pretrained(cls, pretrained_model_name_or_path: Any, **kwargs: Any) -> ImageTextProcessor:
-        """Load from a folder or the Hub; the image processor is always the PIL one."""
-        return super().from_pretrained(pretrained_model_name_or_path, **{"backend": "pil", **kwargs})
+    def _get_arguments_from_pretrained(cls, pretrained_model_name_or_path: Any, *args: Any, **kwargs: Any):
+        """The two parts of a saved processor; the image part is the PIL one, whatever is installed."""
+        images = Qwen2VLImageProcessorPil.from_pretrained(pretrained_model_name_or_path, **kwargs)
+        tokenizer = AutoTokenizer.from_pretrained(pretrained_model_name_or_path, **kwargs)
+        return [images, tokenizer]
 
     def replace_image_token(self, image_inputs: dict, image_idx: int, **kwargs: Any) -> str:
         patches = int(image_inputs["image_grid_thw"][image_idx].prod())

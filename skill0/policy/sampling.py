@@ -27,6 +27,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from skill0.agent.policy import PolicyInput, PolicyOutput, Sampling
 from skill0.context import Page, batch_pixel_values
 from skill0.errors import PolicyError
+from skill0.policy.cache import reserved_cache
 from skill0.policy.encoding import PromptEncoder
 
 
@@ -101,6 +102,7 @@ def generate_replies(
             attention_mask=mask,
             mm_token_type_ids=((ids == encoder.image_token_id) & mask.bool()).long(),
             **_image_inputs(model, [item.page for item in inputs], device),
+            **_cache(model, ids.shape[1] + sampling.max_new_tokens, device),
             generation_config=_plain_greedy(sampling, eos_token_ids, encoder.pad_token_id),
             logits_processor=LogitsProcessorList([sampler]),
         )
@@ -142,6 +144,10 @@ def _image_inputs(model: Any, pages: Sequence[Page | None], device: torch.device
     encoded: Any = BaseModelOutputWithPooling()
     encoded.pooler_output = tuple(features[position] for position in order)
     return {"image_grid_thw": grids[order], "mm_encoder_outputs": {"image": encoded}}
+
+
+def _cache(model: Any, room: int, device: torch.device) -> dict[str, Any]:
+    return {"past_key_values": reserved_cache(model.config, room)} if device.type == "cpu" else {}
 
 
 def _plain_greedy(sampling: Sampling, eos_token_ids: frozenset[int], pad_token_id: int) -> GenerationConfig:

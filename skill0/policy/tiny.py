@@ -113,6 +113,7 @@ def build_tiny_policy(
 
     from skill0.policy.processor import build_processor
     from skill0.policy.tokenizer import build_tokenizer
+    from skill0.policy.vision import speed_up_vision_on_cpu
 
     processor = build_processor(build_tokenizer(lexicon), CHAT_TEMPLATE)
     tokenizer = processor.tokenizer
@@ -124,6 +125,7 @@ def build_tiny_policy(
         tokenizer.convert_tokens_to_ids(token) for token in ("<|im_end|>", "<|endoftext|>")
     ]
     model.generation_config.pad_token_id = tokenizer.pad_token_id
+    speed_up_vision_on_cpu(model)
     return model.eval(), processor
 
 
