@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,11 @@ def _build_and_warm_up(
     model, processor = build_tiny_policy(recipe.policy.tiny, demonstrations.lexicon(), recipe.seed)
     parameters = sum(parameter.numel() for parameter in model.parameters())
     console.print(f"tiny Qwen2.5-VL: {parameters / 1e6:.2f} M parameters, {len(processor.tokenizer)} tokens")
-    report = warm_up(model, processor, demonstrations, section.learning, folder)
+    learning = section.learning
+    if demonstrations.households is None:
+        # Official games have no conventions that a page could state: there is nothing to read aloud.
+        learning = replace(learning, reading_steps=0, reading_lessons=0, replayed_lessons=0)
+    report = warm_up(model, processor, demonstrations, learning, folder)
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "report.json", json.loads(json.dumps(report.to_json(), default=float)))
     # Whole or not at all: a folder named "policy" is taken for a finished warm-up.
@@ -75,7 +80,8 @@ def _demonstrate(
 ) -> Demonstrations:
     """Winning episodes: of households with a convention each, or, with official games, of their own plans."""
     settings, agent = section.demonstrations, config.agent_settings()
-    with EnvPool(world.env, workers=WARMUP_WORKERS) as pool, console.status("collecting demonstrations"):
+    env = replace(world.env, max_steps=max(settings.max_steps, world.env.max_steps))
+    with EnvPool(env, workers=WARMUP_WORKERS) as pool, console.status("collecting demonstrations"):
         if recipe.environment.games is None:
             households = recipe.environment.households
             games = generate_games(settings.games, recipe.seed, households, None, split="warmup")

@@ -52,9 +52,8 @@ def run_recipe(recipe: Recipe) -> dict[str, Any]:
     console.rule(f"skill0: {folder}", align="left")
     world = build_world(recipe)
     console.print(world.grouping.table())
-    console.print(
-        f"{len(world.train)} training, {len(world.validation)} validation, {len(world.heldout)} held-out tasks"
-    )
+    sizes = (len(world.train), len(world.validation), len(world.heldout))
+    console.print("tasks: {} training, {} validation, {} held-out".format(*sizes))
     clock = _Clock(folder / "seconds.json", state.is_main_process)
     with clock("warm-up"):
         from skill0.training.policy_source import prepare_policy
