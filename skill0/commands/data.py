@@ -116,12 +116,13 @@ def verify(
     to_play: list[Game] = []
     for name in split or find_splits(path):
         games = load_games(path, name)
-        print(f"{name}: {len(games)} games found, {verify_checksums(path, name, games)}", flush=True)
+        compared = verify_checksums(path, name, games) or "no checksums to compare with"
+        print(f"{name}: {len(games)} games found, {compared}", flush=True)
         to_play += sample_games(games, limit, seed=0) if limit is not None and limit < len(games) else games
     if not replay:
         return
     if workers is None:
-        workers = len(os.sched_getaffinity(0))
+        workers = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     results = _replay_with_bar(to_play, workers, str(cache) if cache else None)
     lost = [result for result in results if not result.won]
     for result in lost:

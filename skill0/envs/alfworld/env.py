@@ -8,6 +8,7 @@ engine has none.
 from __future__ import annotations
 
 import warnings
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -47,6 +48,10 @@ class AlfWorldEnv:
             raise ConfigError(f"max_steps must be at least 1, not {max_steps}")
         self.max_steps = max_steps
         self._engine, self.stock = _make_engine(stock, cache_dir)
+        from skill0.envs.alfworld.library import return_library
+
+        # Also when the environment is dropped without being closed.
+        self._release = weakref.finalize(self, return_library, self._engine.downward_lib)
         self._game: Game | None = None
         self._status: EpisodeStatus | None = None
         self._steps = 0
@@ -94,10 +99,8 @@ class AlfWorldEnv:
         """Leave the engine's library to the next environment. This one cannot be used afterwards."""
         self._playing = False
         if self._engine is not None:
-            from skill0.envs.alfworld.library import return_library
-
-            return_library(self._engine.downward_lib)
             self._engine = None
+            self._release()
 
     def _start(self, game: Game) -> Any:
         if self._engine is None:

@@ -11,18 +11,18 @@ from ctypes import CDLL
 
 import fast_downward
 
-from skill0.envs.alfworld.upstream import ENGINE_LOCK
-
+# Taken from and added to by operations that are atomic, so without a lock: see `weakref.finalize` in env.py.
 _idle: list[CDLL] = []
 
 
 def borrow_library() -> CDLL:
     """A copy that no engine uses."""
-    with ENGINE_LOCK:
-        return _idle.pop() if _idle else fast_downward.load_lib()
+    try:
+        return _idle.pop()
+    except IndexError:
+        return fast_downward.load_lib()
 
 
 def return_library(library: CDLL) -> None:
     """Give a copy back. Its engine must not be used afterwards."""
-    with ENGINE_LOCK:
-        _idle.append(library)
+    _idle.append(library)

@@ -35,6 +35,8 @@ def load_games(
     """
     if limit is not None and limit < 1:
         raise GameStoreError(f"limit must be at least 1, not {limit}; leave it out for all games")
+    if limit is not None and checksums:
+        raise GameStoreError("checksums are compared for whole splits: leave out either limit or checksums")
     store = open_store(path)
     if split not in store.splits:
         raise GameStoreError(f"{path}: no split {split!r}; there is {', '.join(store.splits)}")
@@ -48,8 +50,8 @@ def load_games(
         )
     if not games:
         raise GameStoreError(f"{path}: split {split!r} has no games")
-    if checksums:
-        verify_checksums(path, split, games)
+    if checksums and not verify_checksums(path, split, games):
+        raise GameStoreError(f"{path}: there are no checksums for split {split!r} to compare with")
     return games
 
 
@@ -89,11 +91,12 @@ def open_store(path: Path | str) -> PackedStore | GameTree:
 
 
 def verify_checksums(path: Path | str, split: str, games: list[Game]) -> str:
-    """Compare all games of a split with what was published or written; returns a word on what was compared.
+    """Compare all games of a split with what was published or written.
+
+    Returns a word on what was compared, or "" when there is nothing to compare with.
 
     Raises:
-        GameStoreError: games differ, are missing or are too many (the first are named), or there is nothing
-            to compare with.
+        GameStoreError: games differ, are missing or are too many; the first is named.
     """
     store = open_store(path)
     known = store.checksums(split)
@@ -118,7 +121,7 @@ def verify_checksums(path: Path | str, split: str, games: list[Game]) -> str:
                 "may have been generated again, or be older). Fetch it with alfworld-download -f."
             )
         return "byte for byte alfworld's release 0.4.0"
-    raise GameStoreError(f"{path}: there are no checksums for split {split!r} to compare with")
+    return ""
 
 
 def _expected_count(store: PackedStore | GameTree, split: str) -> int | None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skill0.envs import Task, TextEnv
-from skill0.envs.alfworld import AlfWorldEnv, AlfWorldEnvFactory, Game
+from skill0.envs import Task, TextEnv, check_env
+from skill0.envs.alfworld import AlfWorldEnv, AlfWorldEnvFactory, Game, tasks_from
 from skill0.envs.alfworld.status import EpisodeStatus, receptacles_named
 from skill0.errors import ConfigError, EnvError
 
@@ -68,6 +69,11 @@ def test_an_unknown_command_is_answered(env: AlfWorldEnv, six_games: list[Game])
     assert result.observation.text == "Nothing happens."
     assert result.observation.admissible == before.admissible
     assert not result.terminated
+
+
+@pytest.mark.integration
+def test_the_contract_is_kept(six_games: list[Game]) -> None:
+    check_env(AlfWorldEnvFactory(max_steps=10), tasks_from(six_games[:3]))
 
 
 @pytest.mark.integration
@@ -130,7 +136,11 @@ def test_a_closed_environment_leaves_its_library_to_the_next(six_games: list[Gam
     second = AlfWorldEnv()
     assert second._engine.downward_lib is library
     assert second.reset(six_games[0].as_task()).admissible
-    second.close()
+    del second  # dropped without being closed
+    gc.collect()
+    third = AlfWorldEnv()
+    assert third._engine.downward_lib is library
+    third.close()
 
 
 def test_the_factory_can_be_sent_to_a_worker() -> None:

@@ -61,6 +61,8 @@ def test_a_limit_takes_the_first(store: Path, six_games: list[Game]) -> None:
     assert load_games(store, "tests", limit=2) == six_games[:2]
     with pytest.raises(GameStoreError, match="limit must be at least 1"):
         load_games(store, "tests", limit=0)
+    with pytest.raises(GameStoreError, match="leave out either limit or checksums"):
+        load_games(store, "tests", limit=2, checksums=True)
 
 
 def test_alfworlds_own_tree_is_read(tree: Path, six_games: list[Game]) -> None:
@@ -211,8 +213,9 @@ def test_a_changed_convention_fails_the_files_checksum(store: Path) -> None:
 
 
 def test_a_set_without_checksums_says_so(tree: Path) -> None:
+    assert verify_checksums(tree, "tests", load_games(tree, "tests")) == ""
     with pytest.raises(GameStoreError, match="no checksums for split 'tests'"):
-        verify_checksums(tree, "tests", load_games(tree, "tests"))
+        load_games(tree, "tests", checksums=True)
 
 
 def test_a_corrupt_game_file_is_named(tree: Path) -> None:
