@@ -26,6 +26,7 @@ from skill0.training.checkpoints import newest_checkpoint
 from skill0.training.probe import Probe
 from skill0.training.recipe import Recipe
 from skill0.training.run_folder import RESULTS_FILE, claim, read_json, run_folder, versions, write_json
+from skill0.training.terminal import Terminal
 from skill0.training.world import World, build_world
 
 if TYPE_CHECKING:
@@ -42,6 +43,9 @@ def run_recipe(recipe: Recipe) -> dict[str, Any]:
     Raises:
         Skill0Error: the recipe, its games, its skills or its run folder are not usable; see `skill0.errors`.
     """
+    from transformers.utils import logging
+
+    logging.disable_progress_bar()  # of loading and saving weights
     folder = run_folder(recipe)
     config = training_config(recipe, folder)
     state = _process_state()
@@ -59,7 +63,7 @@ def run_recipe(recipe: Recipe) -> dict[str, Any]:
         from skill0.training.policy_source import prepare_policy
 
         model, processor = prepare_policy(recipe, world, config, folder, console, state)
-    trainer = _trainer(recipe, config, world, model, processor)
+    trainer = _trainer(recipe, config, world, model, processor, console)
     try:
         with clock("evaluation before"):
             before = _evaluation(
@@ -77,6 +81,7 @@ def run_recipe(recipe: Recipe) -> dict[str, Any]:
             state.wait_for_everyone()
             return read_json(folder / RESULTS_FILE)
         processor.save_pretrained(folder / "policy")
+        trainer.agent_settings.save(folder / "policy")
         results = _results(recipe, trainer, before, after, clock.seconds)
         _draw(recipe, folder, trainer, world, before, after)
         write_json(folder / RESULTS_FILE, results)
@@ -91,7 +96,7 @@ def run_recipe(recipe: Recipe) -> dict[str, Any]:
 def training_config(recipe: Recipe, folder: Path) -> Skill0Config:
     from skill0.training.config import Skill0Config
 
-    settings = {"report_to": [], **recipe.training}
+    settings = {"report_to": [], "disable_tqdm": True, **recipe.training}
     return Skill0Config(output_dir=str(folder / "checkpoints"), seed=recipe.seed, **settings)
 
 
@@ -101,7 +106,11 @@ def _process_state() -> Any:
     return PartialState()
 
 
-def _trainer(recipe: Recipe, config: Skill0Config, world: World, model: Any, processor: Any) -> Skill0Trainer:
+def _trainer(
+    recipe: Recipe, config: Skill0Config, world: World, model: Any, processor: Any, console: Console
+) -> Skill0Trainer:
+    from transformers import PrinterCallback
+
     from skill0.training.trainer import Skill0Trainer
 
     trainer = Skill0Trainer(
@@ -114,6 +123,8 @@ def _trainer(recipe: Recipe, config: Skill0Config, world: World, model: Any, pro
         validation_tasks=world.validation,
         processing_class=processor,
     )
+    trainer.remove_callback(PrinterCallback)
+    trainer.add_callback(Terminal(trainer, console))
     if recipe.evaluation.probe_every:
         trainer.add_callback(Probe(trainer, _arms(trainer), world.validation, recipe.evaluation))
     return trainer
@@ -228,16 +239,14 @@ def _draw(
 def summary_table(results: Mapping[str, Any]) -> Table:
     """The last thing on the terminal: success on held-out tasks and context tokens, before and after."""
     table = Table(title="Held-out tasks, each played once", title_justify="left")
-    for column in ("arm", "when", "success [95 %]", "text tokens / turn", "visual tokens / turn"):
+    for column in ("arm", "when", "success in % [95 %]", "tokens a turn"):
         table.add_column(column)
     for arm, found in results["success"].items():
         for when, rate in found.items():
             tokens = results["tokens_per_turn"][arm][when]
-            success = f"{100 * rate['rate']:.1f} % [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
-            if arm == RANDOM:
-                table.add_row(arm, "", success, "-", "-")
-            else:
-                table.add_row(arm, when, success, f"{tokens['text']:.0f}", f"{tokens['visual']:.0f}")
+            success = f"{100 * rate['rate']:.1f} [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
+            context = "-" if arm == RANDOM else f"{tokens['text']:.0f} text + {tokens['visual']:.0f} visual"
+            table.add_row(arm, "-" if arm == RANDOM else when, success, context)
     return table
 
 
