@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import multiprocessing
+import os
+import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import lru_cache
+from multiprocessing import connection
 
 from skill0.envs.alfworld.env import AlfWorldEnv, AlfWorldEnvFactory
 from skill0.envs.alfworld.games import Game
@@ -96,7 +99,9 @@ def _in_processes(
 ) -> Iterator[tuple[int, ReplayResult]]:
     # Not fork: the caller may have threads or a GPU in use.
     context = multiprocessing.get_context("spawn")
-    executor = ProcessPoolExecutor(min(workers, len(games) or 1), mp_context=context)
+    executor = ProcessPoolExecutor(
+        min(workers, len(games) or 1), mp_context=context, initializer=_end_with_parent
+    )
     try:
         futures: dict[Future[ReplayResult], int] = {
             executor.submit(_replay_here, factory, game): index for index, game in enumerate(games)
@@ -110,6 +115,18 @@ def _in_processes(
                 yield index, ReplayResult(game.id, game.split, "a worker process died before it was played")
     finally:
         executor.shutdown(cancel_futures=True)
+
+
+def _end_with_parent() -> None:
+    """A worker waits for work on a pipe of which it holds both ends: it would outlive a killed parent."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+
+    def wait() -> None:
+        connection.wait([parent.sentinel])
+        os._exit(1)
+
+    threading.Thread(target=wait, daemon=True).start()
 
 
 @lru_cache(maxsize=1)
