@@ -50,7 +50,7 @@ class Summary:
 def summarise(
     trajectory: Trajectory, group: int, settings: RewardSettings, *, step: int, end_token: int
 ) -> Summary:
-    """`step` is the training step that pays the reward; a reply without `end_token` at its end was cut off."""
+    """`step`: the training step that pays. A reply whose last token is not `end_token` was cut off."""
     turns = trajectory.turns
     return Summary(
         group=group,

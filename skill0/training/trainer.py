@@ -138,17 +138,18 @@ class Skill0Trainer(GRPOTrainer):
             args.generation_kwargs = without_vision_tokens(
                 args.generation_kwargs, self.encoder.vision_token_ids
             )
-        super().__init__(
-            model=model,
-            reward_funcs=[equation_4],
-            args=args,
-            train_dataset=_rows(self.tasks),
-            eval_dataset=_rows(self.eval_tasks) if self.eval_tasks else None,
-            processing_class=processing_class,
-            peft_config=peft_config,
-            callbacks=callbacks,
-            optimizers=optimizers,
-        )
+        with trl_internals.old_names():
+            super().__init__(
+                model=model,
+                reward_funcs=[equation_4],
+                args=args,
+                train_dataset=_rows(self.tasks),
+                eval_dataset=_rows(self.eval_tasks) if self.eval_tasks else None,
+                processing_class=processing_class,
+                peft_config=peft_config,
+                callbacks=callbacks,
+                optimizers=optimizers,
+            )
         self.loss_settings = args.loss_settings()
         self.reward_settings = args.reward_settings()
         self.renderer = ContextRenderer()

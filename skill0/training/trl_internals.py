@@ -105,7 +105,7 @@ def scoring(trainer: Trainer) -> Iterator[None]:
     from trl.models.utils import disable_gradient_checkpointing
 
     kwargs = trainer.args.gradient_checkpointing_kwargs
-    with _old_names(), torch.no_grad(), disable_gradient_checkpointing(bare_model(trainer), kwargs):
+    with old_names(), torch.no_grad(), disable_gradient_checkpointing(bare_model(trainer), kwargs):
         yield
 
 
@@ -126,7 +126,7 @@ def generation_model(trainer: Trainer) -> Iterator[PreTrainedModel]:
     from trl.models.utils import unwrap_model_for_generation
 
     with (
-        _old_names(),
+        old_names(),
         unwrap_model_for_generation(
             trainer.model_wrapped,
             trainer.accelerator,
@@ -211,7 +211,7 @@ def set_windows_done(trainer: Trainer, windows: int) -> None:
 
 
 @contextlib.contextmanager
-def _old_names() -> Iterator[None]:
+def old_names() -> Iterator[None]:
     """TRL still calls activation checkpointing by its old name; the warning is for TRL, not for the user."""
     with warnings.catch_warnings():
         warnings.filterwarnings(

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 from typing import Any
@@ -20,9 +21,12 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import torch
+from transformers import TrainerCallback
 
 from skill0.envs import Observation, StepResult, Task
 from skill0.skills import Skill, SkillBank, SkillFile
+
+torch.set_num_threads(1)  # a model this small is slower on more
 
 WORDS = {"warm": "red", "cold": "blue"}
 REPLIES = tuple(f"<think>now</think><action>{word}</action>" for word in WORDS.values())
@@ -66,6 +70,14 @@ class Colours:
 
     def close(self) -> None:
         pass
+
+
+class AlwaysRed(Colours):
+    """One word for all tasks: a policy has to learn a preference, and nothing about tasks."""
+
+    def step(self, action: str) -> StepResult:
+        won = action == "red"
+        return StepResult(Observation("", "", None), float(won), won, not won, {"won": won})
 
 
 class PatientColours(Colours):
@@ -182,12 +194,13 @@ def make_trainer(policy: Path, output_dir: str | Path, **changes: Any) -> Any:
     own = ("env", "tasks", "skills", "validation_tasks", "eval_tasks", "curriculum", "peft_config", "model",
            "processing_class", "grouping", "callbacks")  # fmt: skip
     arguments = {key: changes.pop(key) for key in own if key in changes}
+    tasks = make_tasks(changes.pop("num_tasks", 16))
     return Skill0Trainer(
         **{
             "model": str(policy),
             "args": make_config(output_dir, **changes),
             "env": PatientColours,
-            "tasks": make_tasks(16),
+            "tasks": tasks,
             "skills": make_bank(),
             **arguments,
         }
@@ -207,15 +220,33 @@ def history(trainer: Any) -> list[dict[str, Any]]:
     return [{key: value for key, value in row.items() if not key.startswith(clock)} for row in rows]
 
 
+class Killer(TrainerCallback):
+    """Kills its own process, as `kill -9` does: at the end of step `step`, or while saving there."""
+
+    def __init__(self, when: str, step: int) -> None:
+        self.when, self.step = when, step
+
+    def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step != self.step:
+            return
+        if self.when == "saving":
+            from skill0.training import checkpoints
+
+            checkpoints.write_state = lambda *_: os.kill(os.getpid(), signal.SIGKILL)
+        else:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+
 def main() -> None:
     what, argument = sys.argv[1], Path(sys.argv[2])
-    torch.set_num_threads(1)
     if what == "policy":
         make_policy(argument)
         return
     settings = json.loads(argument.read_text())
-    resume, results = settings.pop("resume", None), settings.pop("results")
+    resume, results, kill = (settings.pop(key, None) for key in ("resume", "results", "kill"))
     trainer = make_trainer(settings.pop("policy"), settings.pop("output_dir"), **settings)
+    if kill:
+        trainer.add_callback(Killer(*kill))
     trainer.train(resume_from_checkpoint=resume)
     if trainer.accelerator.is_main_process:
         torch.save(parameters(trainer), f"{results}.pt")
