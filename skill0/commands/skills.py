@@ -116,6 +116,21 @@ def convert(
     typer.echo(f"{len(paths)} files written to {folder}, digest {written.digest}")
 
 
+@app.command()
+def household(
+    folder: Annotated[Path, typer.Argument(help="Where to write the bank.")],
+    convention_seed: Annotated[int, typer.Option(help="Of the convention, as in a recipe.")] = 0,
+) -> None:
+    """Write the skill bank of generated households: where their convention keeps things."""
+    from skill0.envs.alfworld import sample_convention
+    from skill0.envs.alfworld.conventions import targets
+    from skill0.skills import write_markdown
+    from skill0.skills.conventions import bank_from_convention
+
+    for path in write_markdown(bank_from_convention(sample_convention(convention_seed), targets()), folder):
+        typer.echo(path)
+
+
 def live_commands(games: Sequence[Game]) -> set[str]:
     """Commands the engine offers: on the way of each game's winning plan, and on a tour of all receptacles
     with the plan's object in hand.

@@ -91,7 +91,7 @@ def _demonstrate(
         else:
             taken = {task.id for task in world.validation}
             games = [game for game in load_games(recipe.environment.games, "train") if game.id not in taken]
-            chosen = spread(games, min(settings.games, len(games)), recipe.seed)
+            chosen = spread(games, settings.games, recipe.seed)
             found = collect_walkthroughs(chosen, agent, pool, world.bank, world.grouping, seed=recipe.seed)
     shares = ", ".join(f"{arm} {found.won[arm]}/{found.played[arm]}" for arm in found.played)
     console.print(f"{len(found)} demonstrations, {found.turns} turns; won by arm: {shares}")

@@ -96,7 +96,7 @@ def success_figure(
             [0, total_steps], [before[arm], after[arm]],
             marker="D", linestyle=":", color=colour, label=f"{arm}, held-out tasks",
         )  # fmt: skip
-    rollouts = [(row["step"], row["rollout/success"]) for row in rows if "rollout/success" in row]
+    rollouts = [(row["step"], row["success"]) for row in rows if "success" in row]
     if rollouts:
         steps, values = zip(*rollouts, strict=True)
         axes.plot(steps, values, color="grey", linewidth=0.8, label="training rollouts")

@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from skill0.envs.alfworld import (
     AlfWorldEnvFactory,
     Game,
-    HouseholdSettings,
     default_cache_dir,
     generate_games,
     load_games,
@@ -83,7 +82,12 @@ def _generated(recipe: Recipe, convention: Mapping[str, str]) -> tuple[list[Game
 
 def _from_store(recipe: Recipe, path: str) -> tuple[list[Game], list[Game], list[Game]]:
     environment = recipe.environment
-    games = load_games(path, "train")
+    games, heldout = load_games(path, "train"), load_games(path, environment.heldout_split)
+    if len(heldout) < environment.heldout_tasks:
+        raise GameStoreError(
+            f"{path}: the split {environment.heldout_split!r} has {len(heldout)} games, but the recipe asks for "
+            f"{environment.heldout_tasks} held-out tasks"
+        )
     wanted = environment.train_tasks + environment.validation_tasks
     if len(games) < wanted:
         raise GameStoreError(
@@ -94,12 +98,12 @@ def _from_store(recipe: Recipe, path: str) -> tuple[list[Game], list[Game], list
     validation = spread(chosen, environment.validation_tasks, recipe.seed)
     taken = {game.id for game in validation}
     train = [game for game in chosen if game.id not in taken]
-    heldout = load_games(path, environment.heldout_split)
-    return train, validation, spread(heldout, min(environment.heldout_tasks, len(heldout)), recipe.seed)
+    return train, validation, spread(heldout, environment.heldout_tasks, recipe.seed)
 
 
 def spread(games: Sequence[Game], count: int, seed: int) -> list[Game]:
-    """`count` games drawn without replacement, the task types in turn as long as each has games left."""
+    """`count` games drawn without replacement (all, if there are fewer), the task types in turn as long as
+    each has games left."""
     piles: dict[str, list[Game]] = defaultdict(list)
     for game in games:
         piles[game.task_type].append(game)
@@ -107,7 +111,7 @@ def spread(games: Sequence[Game], count: int, seed: int) -> list[Game]:
     for name in sorted(piles):
         draw.shuffle(piles[name])
     chosen: list[Game] = []
-    while len(chosen) < count:
+    while len(chosen) < min(count, len(games)):
         for name in sorted(piles):
             if piles[name] and len(chosen) < count:
                 chosen.append(piles[name].pop())
@@ -126,7 +130,3 @@ def check_bank_agrees(bank: SkillBank, convention: Mapping[str, str], convention
                     f"skill0 skills household --convention-seed {convention_seed} FOLDER"
                 )
 
-
-def generated_settings(recipe: Recipe) -> HouseholdSettings | None:
-    """The households' settings, or None when the games come from a store."""
-    return recipe.environment.households if recipe.environment.games is None else None

@@ -1,4 +1,4 @@
-"""`skill0 skills show|lint|convert`."""
+"""`skill0 skills show|lint|household|convert`."""
 
 from __future__ import annotations
 
@@ -41,6 +41,15 @@ def test_convert_to_agent_skills_and_back(tmp_path: Path):
     run("convert", tmp_path / "agent", tmp_path / "markdown", "--to", "markdown")
     for path in (SKILLS / "household").glob("*.md"):
         assert (tmp_path / "markdown" / path.name).read_bytes() == path.read_bytes()
+
+
+def test_the_bank_of_a_households_convention_is_written_by_a_command(tmp_path: Path):
+    """`skills/household` is the bank of convention 0, and no other convention's."""
+    run("household", tmp_path / "zero")
+    run("household", tmp_path / "one", "--convention-seed", 1)
+    bank = SkillBank.load(SKILLS / "household")
+    assert SkillBank.load(tmp_path / "zero").digest == bank.digest
+    assert SkillBank.load(tmp_path / "one").digest != bank.digest
 
 
 def test_what_a_lenient_reader_lets_pass_is_printed(tmp_path: Path):

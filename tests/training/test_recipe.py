@@ -1,0 +1,106 @@
+"""Recipes: what they may say, and what is said about those that are wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from skill0.errors import ConfigError
+from skill0.training.recipe import load_recipe
+
+CURRICULA = Path(__file__).parents[2] / "curricula"
+
+SMALL = """\
+output_dir: out
+environment:
+  train_tasks: 12
+skills:
+  bank: bank
+  bank_for_games: other_bank
+training:
+  max_steps: 3
+"""
+
+
+@pytest.fixture
+def write(tmp_path: Path):
+    def written(text: str) -> Path:
+        path = tmp_path / "recipe.yaml"
+        path.write_text(text, encoding="utf-8")
+        return path
+
+    return written
+
+
+def test_paths_are_relative_to_the_recipe_and_absolute_once_read(write, tmp_path: Path):
+    recipe = load_recipe(write(SMALL))
+    assert recipe.output_dir == str(tmp_path / "out")
+    assert recipe.skills.bank == str(tmp_path / "bank")
+    assert recipe.environment.train_tasks == 12
+    assert recipe.environment.heldout_tasks == 48  # the default
+
+
+def test_official_games_bring_their_own_bank(write, tmp_path: Path):
+    """Conventions of generated households do not hold in official games."""
+    recipe = load_recipe(write(SMALL), games="games")
+    assert recipe.skills.bank == str(tmp_path / "other_bank")
+    assert recipe.environment.games == str(Path("games").resolve())
+
+
+def test_arguments_replace_what_the_file_says(write, tmp_path: Path):
+    recipe = load_recipe(write(SMALL), skills="mine", output_dir="there", seed=7, max_steps=2)
+    assert recipe.skills.bank == str(Path("mine").resolve())
+    assert recipe.output_dir == str(Path("there").resolve())
+    assert recipe.seed == 7
+    assert recipe.training["max_steps"] == 2
+
+
+def test_the_digest_tells_two_runs_apart_but_not_two_folders(write):
+    recipe = load_recipe(write(SMALL))
+    assert load_recipe(write(SMALL), output_dir="elsewhere").digest == recipe.digest
+    assert load_recipe(write(SMALL), seed=1).digest != recipe.digest
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (
+            "output_dir: out\nsed: 1\nskills: {bank: b}",
+            r"recipe.yaml:2: sed: unknown key; did you mean 'seed'",
+        ),
+        (
+            "output_dir: out\nskills: {bank: b}\nenvironment:\n  seed: 1\n  trian_tasks: 3",
+            r"recipe.yaml:5: environment.trian_tasks: unknown key; did you mean 'train_tasks'",
+        ),
+        (
+            "output_dir: out\nskills: {bank: b}\ntraining:\n  learnin_rate: 1",
+            r"recipe.yaml:4: training.learnin_rate: unknown key; did you mean 'learning_rate'",
+        ),
+        ("output_dir: out\nskills: {bank: b}\ntraining:\n  seed: 1", "set the recipe's own seed instead"),
+        ("output_dir: out\nskills: {bank: b}\nseed: many", "recipe.yaml:3: seed: .*integer"),
+        ("output_dir: out\nskills: {bank: b}\nenvironment: {train_tasks: 0}", "at least 1"),
+        (
+            "output_dir: out\nskills: {bank: b}\nenvironment:\n  households: {size: huge}",
+            "recipe.yaml:4: environment.households.size",
+        ),
+        ("skills: {bank: b}", "output_dir"),
+        ("output_dir: out", "skills.bank"),
+        ("output_dir: [", "not valid YAML"),
+        ("- a\n- b", "mapping of sections"),
+    ],
+)
+def test_a_mistake_is_named_with_file_line_and_key(write, wrong: str, message: str):
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(write(wrong))
+
+
+def test_a_recipe_that_is_not_there():
+    with pytest.raises(ConfigError, match="no such recipe"):
+        load_recipe("nowhere.yaml")
+
+
+@pytest.mark.parametrize("path", sorted(CURRICULA.rglob("*.yaml")), ids=lambda path: path.name)
+def test_every_recipe_that_comes_along_is_valid(path: Path):
+    recipe = load_recipe(path)
+    assert Path(recipe.skills.bank).is_dir()
