@@ -35,7 +35,7 @@ class AlfWorldEnv:
 
     Args:
         max_steps: Actions after which an episode is truncated.
-        stock: Use textworld's own engine: the same texts, 50-300 times slower.
+        stock: Use textworld's own engine: the same texts, about 100 times slower.
         cache_dir: Folder for translated games, shared between processes; `None` keeps them in memory only.
 
     Raises:
@@ -148,7 +148,7 @@ def _make_engine(stock: bool, cache_dir: str | None) -> tuple[Any, bool]:
     if not stock and not textworld_is_tested():
         warnings.warn(
             f"the fast engine was checked against textworld {TESTED_TEXTWORLD}, another is installed: "
-            "using the stock engine, which is 50-300 times slower",
+            "using the stock engine, which is about 100 times slower",
             RuntimeWarning,
             stacklevel=3,
         )
