@@ -62,7 +62,7 @@ def test_the_seed_changes_the_reply_and_nothing_else_does(tiny):
 def test_greedy_ignores_the_seed(tiny):
     prompt = prompts()[0]
     first, second = TransformersPolicy(*tiny).generate([prompt, replace(prompt, seed=9)], GREEDY)
-    assert first == second
+    assert first.completion_ids == second.completion_ids
 
 
 @pytest.mark.parametrize("temperature", [0.0, 0.5, 1.0, 1.7])
