@@ -129,4 +129,3 @@ def check_bank_agrees(bank: SkillBank, convention: Mapping[str, str], convention
                     "another convention_seed, or write the bank of this one: "
                     f"skill0 skills household --convention-seed {convention_seed} FOLDER"
                 )
-
