@@ -1,0 +1,70 @@
+"""The `skill0` command: evaluation by the random policy, the doctor, and errors as messages."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from skill0 import cli
+from skill0.commands import doctor
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.mark.integration
+def test_the_random_policy_plays_every_household_once_in_both_arms(tmp_path: Path):
+    pytest.importorskip("alfworld")
+    report = tmp_path / "report.json"
+    options = [
+        "--tasks",
+        "6",
+        "--workers",
+        "0",
+        "--skills",
+        str(ROOT / "skills/household"),
+        "--json",
+        str(report),
+    ]
+    result = CliRunner().invoke(cli.app, ["evaluate", "random", *options])
+    assert result.exit_code == 0, result.output
+    arms = json.loads(report.read_text(encoding="utf-8"))["arms"]
+    assert set(arms) == {"without skills", "with skills"}
+    assert len({item["task_id"] for item in arms["with skills"]["outcomes"]}) == 6
+    # A policy that does not look at its context does the same in both arms.
+    outcomes = [[item["outcome"] for item in arm["outcomes"]] for arm in arms.values()]
+    assert outcomes[0] == outcomes[1]
+
+
+def test_the_doctor_finds_this_environment_fit():
+    assert doctor.print_report()
+
+
+def test_the_doctor_names_the_fix_for_what_is_missing(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "trl" else "1.0")
+    found = {check.name: check for check in doctor.package_checks()}
+    assert found["trl"].fatal
+    assert found["trl"].fix == "pip install trl"
+    assert not found["numpy"].fix
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "nowhere.yaml"], "ConfigError: nowhere.yaml: no such recipe"),
+        (["evaluate", "no-such-model", "--tasks", "6"], "neither a model folder, a Hub name, nor 'random'"),
+        (["evaluate", "random", "--games", "nowhere"], "GameStoreError"),
+        (["skills", "show", "nowhere"], "SkillError"),
+    ],
+)
+def test_an_error_is_one_message_and_exit_code_2(arguments: list[str], message: str):
+    found = subprocess.run(
+        [sys.executable, "-m", "skill0", *arguments], capture_output=True, text=True, cwd=ROOT, check=False
+    )
+    assert found.returncode == 2
+    assert message in found.stderr
+    assert "Traceback" not in found.stderr
