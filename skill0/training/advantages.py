@@ -5,8 +5,8 @@ by all turns and tokens of trajectory i. Pure functions on arrays: one entry per
 decides what an item is. Items that are trajectories give the paper's statistics; items that are turns give
 the published code's, where long trajectories weigh more.
 
-The standard deviation is the sample one (divided by n - 1), as in TRL and in the published code. Items that
-do not count (infrastructure failures) are left out of every statistic and get advantage 0.
+The standard deviation is the sample one (divided by n - 1), as in TRL. Items that do not count
+(infrastructure failures) are left out of every statistic and get advantage 0.
 Tests: tests/training/test_advantages.py, numbers worked out by hand and a comparison with a naive loop.
 """
 

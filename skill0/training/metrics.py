@@ -18,12 +18,14 @@ from skill0.training.rewards import RewardSettings, trajectory_reward, turn_rewa
 
 if TYPE_CHECKING:
     from skill0.agent import Trajectory
+    from skill0.evaluation import EvaluationReport
 
 
 @dataclass(frozen=True)
 class Summary:
     """What other processes need to know of a trajectory. `group` numbers its rollout group over all
-    processes; `counted` is False for an infrastructure failure, whose `failure` is its kind."""
+    processes; `counted` is False for an infrastructure failure, whose `failure` is its kind; `surprise` is
+    the sum of -log p over all sampled tokens. Counts are sums over turns."""
 
     group: int
     task_type: str
@@ -37,7 +39,7 @@ class Summary:
     invalid_turns: int
     text_tokens: int
     visual_tokens: int
-    logprobs: tuple[float, ...]
+    surprise: float
     compressions: tuple[float, ...]
     seconds: tuple[tuple[str, float], ...]
 
@@ -65,7 +67,7 @@ def summarise(
         invalid_turns=sum(not turn.valid for turn in turns),
         text_tokens=sum(turn.text_tokens for turn in turns),
         visual_tokens=sum(turn.visual_tokens for turn in turns),
-        logprobs=tuple(value for turn in turns for value in turn.logprobs or ()),
+        surprise=-sum(value for turn in turns for value in turn.logprobs or () if math.isfinite(value)),
         compressions=tuple(turn.compression for turn in turns if turn.compression is not None),
         seconds=tuple(trajectory.timings.items()),
     )
@@ -90,6 +92,7 @@ def rollout_metrics(summaries: Sequence[Summary]) -> dict[str, float]:
         "completions/mean_length": fmean(lengths),
         "completions/max_length": float(max(lengths)),
         "completions/clipped_ratio": sum(summary.truncated_turns for summary in counted) / turns,
+        "rollout/surprise": sum(summary.surprise for summary in counted) / sum(lengths),
         "invalid_share": sum(summary.invalid_turns for summary in counted) / turns,
         "context/text_tokens": sum(summary.text_tokens for summary in counted) / turns,
         "context/visual_tokens": sum(summary.visual_tokens for summary in counted) / turns,
@@ -98,9 +101,6 @@ def rollout_metrics(summaries: Sequence[Summary]) -> dict[str, float]:
     for summary in counted:
         outcomes[summary.task_type].append(summary.succeeded)
     metrics |= {f"success/{name}": fmean(won) for name, won in sorted(outcomes.items())}
-    sampled = [value for summary in counted for value in summary.logprobs if math.isfinite(value)]
-    if sampled:
-        metrics["rollout/surprise"] = -fmean(sampled)
     factors = [factor for summary in counted for factor in summary.compressions]
     if factors:
         metrics["compression/mean_factor"] = fmean(factors)
@@ -121,6 +121,19 @@ def phase_seconds(summaries: Iterable[Summary], processes: int) -> dict[str, flo
         for phase, duration in summary.seconds:
             seconds[phase] += duration
     return {f"time/{phase}": duration / processes for phase, duration in sorted(seconds.items())}
+
+
+def evaluation_metrics(report: EvaluationReport, prefix: str) -> dict[str, float]:
+    """Success of every arm, in all and for each task type, and its infrastructure failures."""
+    metrics: dict[str, float] = {}
+    for arm in report.arms:
+        metrics[f"{prefix}_success_{arm.name}"] = arm.success().value or 0.0
+        for task_type in arm.task_types:
+            value = arm.success(task_type).value
+            if value is not None:
+                metrics[f"{prefix}_success_{arm.name}/{task_type}"] = value
+        metrics[f"{prefix}_infrastructure_{arm.name}"] = float(arm.infrastructure)
+    return metrics
 
 
 def _std(values: Sequence[float]) -> float:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from trl.trainer.utils import RepeatSampler
 
+from skill0.curriculum import Curriculum
 from skill0.curriculum.selection import uses_helpfulness
 from skill0.errors import ConfigError, PolicyError
 from skill0.skills import SkillBank
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
 
     from skill0.agent import AgentSettings
     from skill0.context import PromptTemplate
-    from skill0.curriculum import Curriculum
     from skill0.envs import Task, TextEnv
     from skill0.training.config import Skill0Config
 
@@ -152,6 +152,21 @@ def check_curriculum_settings(
             f"budgets={args.budgets} and num_stages={args.num_stages} describe a curriculum, but one was "
             "given; set them there"
         )
+
+
+def make_curriculum(args: Skill0Config, bank: SkillBank, total_steps: int) -> Curriculum:
+    """The curriculum that the settings describe."""
+    return Curriculum(
+        bank.names,
+        total_steps=total_steps,
+        num_stages=args.num_stages,
+        interval=args.curriculum_interval,
+        budgets=args.budgets,
+        filter=args.helpfulness_filter,
+        rank=args.helpfulness_rank,
+        always_keep=tuple(args.always_keep),
+        seed=args.seed,
+    )
 
 
 def check_round(args: Skill0Config, num_tasks: int) -> None:

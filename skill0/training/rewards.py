@@ -65,8 +65,8 @@ def trajectory_reward(trajectory: Trajectory, settings: RewardSettings, *, step:
 
 
 def turn_rewards(trajectory: Trajectory, settings: RewardSettings, *, step: int) -> tuple[float, ...]:
-    """r~ row by row, as the published code has it: each turn gets the episode's outcome, its own penalty and
-    its own compression term."""
+    """r~ row by row, for statistics over rows: each turn gets the episode's outcome, its own penalty and its
+    own compression term."""
     outcome = _outcome(trajectory, settings)
     return tuple(
         outcome + turn.reward + _compression(turn, trajectory, settings, step) for turn in trajectory.turns

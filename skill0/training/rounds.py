@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.utils import gather_object
+from tqdm import tqdm
 
 from skill0.agent import Turn
 from skill0.agent.prompting import blank_input
@@ -19,6 +20,7 @@ from skill0.evaluation import measure_helpfulness
 from skill0.training import trl_internals
 from skill0.training.loss import STATISTICS
 from skill0.training.metrics import phase_seconds, rollout_metrics, summarise
+from skill0.training.rewards import trajectory_reward
 from skill0.training.rollout import derived_seed, local_groups
 from skill0.training.scoring import score_windows
 from skill0.training.turn_buffer import assign_credit, cut_windows, training_turns
@@ -46,12 +48,15 @@ def make_round(trainer: Skill0Trainer, rows: Sequence[Mapping[str, Any]]) -> lis
         group_size=args.group_size,
         skills=trainer.skills_for,
     )
-    trajectories = trainer.loop.run(
-        groups,
-        args.rollout_sampling(),
-        derived_seed(args.seed, "round", number),
-        live_across_ranks=trainer.live_across_ranks,
-    )
+    hidden = args.disable_tqdm or not trainer.accelerator.is_main_process
+    with tqdm(total=len(rows), desc="episodes", leave=False, disable=hidden) as bar:
+        trajectories = trainer.loop.run(
+            groups,
+            args.rollout_sampling(),
+            derived_seed(args.seed, "round", number),
+            live_across_ranks=trainer.live_across_ranks,
+            progress=lambda ended: bar.update(ended) and None,
+        )
     summaries: list[Summary] = gather_object(
         [
             summarise(
@@ -72,6 +77,8 @@ def make_round(trainer: Skill0Trainer, rows: Sequence[Mapping[str, Any]]) -> lis
     figures |= {"frac_reward_zero_std": credit.flat_groups} | curriculum_metrics(trainer, step)
     figures |= score_windows(trainer, windows)
     trl_internals.record(trainer, "train", figures)
+    if trainer.log_completions:
+        record_replies(trainer, trajectories, credit.advantages[first_row : first_row + len(rows)])
     return windows
 
 
@@ -124,6 +131,19 @@ def curriculum_metrics(trainer: Skill0Trainer, step: int) -> dict[str, float]:
         name: trainer.helpfulness[name] for name in curriculum.file_names if name in trainer.helpfulness
     }
     return figures | {f"helpfulness/{name}": delta for name, delta in deltas.items()}
+
+
+def record_replies(
+    trainer: Skill0Trainer, trajectories: Sequence[Trajectory], advantages: Sequence[Sequence[float]]
+) -> None:
+    """Fills TRL's table of completions (`log_completions`): observation, reply, reward of the episode."""
+    rows = [
+        (turn.observation, turn.reply, reward, advantage)
+        for trajectory, values in zip(trajectories, advantages, strict=True)
+        for reward in [trajectory_reward(trajectory, trainer.reward_settings, step=trainer.state.global_step)]
+        for turn, advantage in zip(trajectory.turns, values, strict=True)
+    ]
+    trl_internals.record_completions(trainer, gather_object(rows))
 
 
 def record_learning(trainer: Skill0Trainer) -> None:

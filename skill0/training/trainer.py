@@ -27,7 +27,6 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 
 from skill0.agent import AgentLoop
 from skill0.context import ContextRenderer
-from skill0.curriculum import Curriculum
 from skill0.envs import EnvPool
 from skill0.errors import ConfigError, PolicyError
 from skill0.evaluation import Ranks, evaluate
@@ -37,6 +36,7 @@ from skill0.training import persistence, preparation, rounds, trl_internals
 from skill0.training.callbacks import MetricsWriter, RestorePhase, SaveBetweenRounds
 from skill0.training.config import Skill0Config
 from skill0.training.loss import STATISTICS, LossParts, policy_loss
+from skill0.training.metrics import evaluation_metrics
 from skill0.training.preparation import TaskSampler
 from skill0.training.rollout import TrainerPolicy, VllmPolicy, derived_seed, without_vision_tokens
 from skill0.training.turn_buffer import TrainingTurn, collate_training_turns
@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from transformers import PreTrainedModel, TrainerCallback
 
     from skill0.context import PromptTemplate
+    from skill0.curriculum import Curriculum
     from skill0.envs import Task, TextEnv
     from skill0.policy import ImageTextProcessor
     from skill0.skills import Grouping, SkillBank, SkillFile
@@ -154,7 +155,10 @@ class Skill0Trainer(GRPOTrainer):
         self.reward_settings = args.reward_settings()
         self.renderer = ContextRenderer()
         self.padding_turn = rounds.padding_turn(self.encoder, self.agent_settings, self.renderer)
-        self.curriculum = self._make_curriculum() if curriculum is None else curriculum
+        if curriculum is None and self.bank is not None:
+            *_, total_steps = self.set_initial_training_values(args, self.get_train_dataloader())
+            curriculum = preparation.make_curriculum(args, self.bank, total_steps)
+        self.curriculum = curriculum
         self.helpfulness: dict[str, float] = {}
         self.loss_sums = torch.zeros(len(STATISTICS), dtype=torch.float64)
         self.seconds = {"learning": 0.0, "round": 0.0}
@@ -343,14 +347,7 @@ class Skill0Trainer(GRPOTrainer):
             progress=not self.args.disable_tqdm,
             ranks=self.ranks,
         )
-        metrics: dict[str, float] = {}
-        for arm in report.arms:
-            metrics[f"{metric_key_prefix}_success_{arm.name}"] = arm.success().value or 0.0
-            for task_type in arm.task_types:
-                value = arm.success(task_type).value
-                if value is not None:
-                    metrics[f"{metric_key_prefix}_success_{arm.name}/{task_type}"] = value
-            metrics[f"{metric_key_prefix}_infrastructure_{arm.name}"] = float(arm.infrastructure)
+        metrics = evaluation_metrics(report, metric_key_prefix)
         self.log(dict(metrics))
         self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
@@ -394,23 +391,6 @@ class Skill0Trainer(GRPOTrainer):
             shuffle=self.shuffle_dataset,
             seed=self.args.seed,
             epoch=lambda: int(self.state.epoch or 0),
-        )
-
-    def _make_curriculum(self) -> Curriculum | None:
-        """The curriculum that the settings describe; none without skills."""
-        if self.bank is None:
-            return None
-        *_, total_steps = self.set_initial_training_values(self.args, self.get_train_dataloader())
-        return Curriculum(
-            self.bank.names,
-            total_steps=total_steps,
-            num_stages=self.args.num_stages,
-            interval=self.args.curriculum_interval,
-            budgets=self.args.budgets,
-            filter=self.args.helpfulness_filter,
-            rank=self.args.helpfulness_rank,
-            always_keep=tuple(self.args.always_keep),
-            seed=self.args.seed,
         )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, cast
 
@@ -38,7 +38,6 @@ OVERRIDDEN: dict[str, tuple[str, ...]] = {
     "_save_checkpoint": ("self", "model", "trial"),
     "compute_loss": ("self", "model", "inputs", "return_outputs", "num_items_in_batch"),
     "evaluate": ("self", "eval_dataset", "ignore_keys", "metric_key_prefix"),
-    "log": ("self", "logs", "start_time"),
     "train": ("self", "resume_from_checkpoint", "trial", "ignore_keys_for_eval"),
     "training_step": ("self", "model", "inputs", "num_items_in_batch"),
 }
@@ -58,6 +57,7 @@ ATTRIBUTES = (
     "_dist",
     "_globalstep_last_logged",
     "_last_loaded_step",
+    "_logs",
     "_metrics",
     "_step",
     "_tokenizer",
@@ -178,6 +178,15 @@ def record(trainer: Trainer, mode: str, metrics: dict[str, float]) -> None:
     """Adds to the metrics that TRL averages and reports at the next logging step. `mode`: train or eval."""
     for name, value in metrics.items():
         trainer._metrics[mode][name].append(value)
+
+
+def record_completions(trainer: Trainer, rows: Sequence[tuple[str, str, float, float]]) -> None:
+    """Rows of (observation, reply, reward, advantage) for the table of TRL's `log_completions`."""
+    for observation, reply, reward, advantage in rows:
+        trainer._logs["prompt"].append([{"role": "user", "content": observation}])
+        trainer._logs["completion"].append([{"role": "assistant", "content": reply}])
+        trainer._logs["rewards"]["equation_4"].append(reward)
+        trainer._logs["advantages"].append(advantage)
 
 
 def logging_state(trainer: Trainer) -> dict[str, Any]:

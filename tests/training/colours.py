@@ -1,8 +1,7 @@
-"""A tiny world and a tiny policy for tests of the trainer, and a program that trains it in its own process.
+"""A tiny policy for tests of the trainer, and a program that trains it in its own process.
 
-Every task has a word, "red" for warm tasks and "blue" for cold ones; saying it wins. Skill files tell the
-words. The policy is a real Qwen2.5-VL of some fifty thousand parameters that has been shown the form of a
-reply, and says red or blue at random.
+The policy is a real Qwen2.5-VL of some fifty thousand parameters that has been shown the form of a reply, and
+says red or blue at random. Its world is in colours_world.py.
 
 As a program: `python colours.py policy FOLDER` makes the policy, `python colours.py train SETTINGS.json`
 trains it and writes what the test compares.
@@ -21,69 +20,12 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import torch
+from colours_world import WORDS, Colours, PatientColours, make_bank, make_tasks
 from transformers import TrainerCallback
-
-from skill0.envs import Observation, StepResult, Task
-from skill0.skills import Skill, SkillBank, SkillFile
 
 torch.set_num_threads(1)  # a model this small is slower on more
 
-WORDS = {"warm": "red", "cold": "blue"}
 REPLIES = tuple(f"<think>now</think><action>{word}</action>" for word in WORDS.values())
-
-
-def make_tasks(count: int, name: str = "task") -> list[Task]:
-    kinds = list(WORDS)
-    return [
-        Task(f"{name}-{number}", "colours", kinds[number % 2], f"say the {kinds[number % 2]} word.", number)
-        for number in range(count)
-    ]
-
-
-def make_bank() -> SkillBank:
-    return SkillBank(
-        tuple(
-            SkillFile(
-                kind, f"the {kind} word", (Skill("word", f"say {word}.", "", f"{kind}: {word}"),), (kind,)
-            )
-            for kind, word in WORDS.items()
-        )
-    )
-
-
-class Colours:
-    """The world as a `TextEnv`: `TRIES` tries. Tasks whose id says "cursed" cannot be reset."""
-
-    TRIES = 1
-
-    def reset(self, task: Task) -> Observation:
-        if "cursed" in task.id:
-            raise OSError("this task is cursed")
-        self.task, self.tries = task, 0
-        return Observation("a colour?", task.instruction, tuple(WORDS.values()))
-
-    def step(self, action: str) -> StepResult:
-        self.tries += 1
-        won = action == WORDS[self.task.task_type]
-        observation = Observation("yes." if won else "no.", self.task.instruction, tuple(WORDS.values()))
-        return StepResult(observation, float(won), won, not won and self.tries >= self.TRIES, {"won": won})
-
-    def close(self) -> None:
-        pass
-
-
-class AlwaysRed(Colours):
-    """One word for all tasks: a policy has to learn a preference, and nothing about tasks."""
-
-    def step(self, action: str) -> StepResult:
-        won = action == "red"
-        return StepResult(Observation("", "", None), float(won), won, not won, {"won": won})
-
-
-class PatientColours(Colours):
-    """Three tries: winners have one to three turns, losers three."""
-
-    TRIES = 3
 
 
 def make_policy(folder: Path) -> None:

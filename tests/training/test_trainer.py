@@ -9,16 +9,8 @@ from typing import Any, ClassVar
 
 import pytest
 import torch
-from colours import (
-    AlwaysRed,
-    PatientColours,
-    history,
-    make_bank,
-    make_config,
-    make_tasks,
-    make_trainer,
-    parameters,
-)
+from colours import history, make_config, make_trainer, parameters
+from colours_world import AlwaysRed, PatientColours, make_bank, make_tasks
 
 from skill0.training import rounds, trl_internals
 
@@ -115,7 +107,7 @@ def test_other_settings_train_too(colours_policy: Path, tmp_path: Path, changes:
 def test_low_rank_adapters_train_and_nothing_else(colours_policy: Path, tmp_path: Path) -> None:
     peft = pytest.importorskip("peft")
     config = peft.LoraConfig(r=2, target_modules=r".*language_model.*\.(q_proj|v_proj)")
-    trainer = make_trainer(colours_policy, tmp_path, max_steps=1, peft_config=config, beta=0.04)
+    trainer = make_trainer(colours_policy, tmp_path, max_steps=2, peft_config=config, beta=0.04)
     before = {name: value.clone() for name, value in trainer.model.named_parameters()}
     trainer.train()
     changed = {
@@ -260,8 +252,9 @@ def test_every_logged_figure_is_explained(colours_policy: Path, tmp_path: Path) 
     )  # fmt: skip
     trainer.train()
     trainer.evaluate()
-    logged = {re.sub(r"/(warm|cold|raised)$", "/*", key) for row in trainer.state.log_history for key in row}
-    for name in sorted(logged):
+    logged = {key for row in trainer.state.log_history for key in row}
+    families = re.compile(r"^(success|infrastructure|helpfulness|eval_success_\w+)/\w+$")
+    for name in sorted({families.sub(r"\1/*", name) for name in logged}):
         assert f"`{name}`" in page, f"docs/trainer.md does not explain {name}"
 
 
@@ -298,3 +291,14 @@ def test_what_private_state_it_keeps_starts_empty(colours_policy: Path, tmp_path
     assert trainer.loss_sums.sum() == 0
     assert make_config(tmp_path).round_size == 16
     assert trainer.bank.digest == make_bank().digest
+
+
+def test_replies_can_be_logged_as_a_table(colours_policy: Path, tmp_path: Path) -> None:
+    import pandas
+
+    trainer = make_trainer(colours_policy, tmp_path, skills=None, max_steps=1, log_completions=True)
+    trainer.train()
+    table = pandas.read_parquet(tmp_path / "completions" / "completions_00001.parquet")
+    assert len(table) == 16  # as many as there are trajectories in a round
+    assert {"prompt", "completion", "equation_4", "advantage"} <= set(table.columns)
+    assert table["prompt"][0][0]["content"] in ("a colour?", "no.")
