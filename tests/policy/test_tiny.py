@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from kitchen import LEXICON, page_of, prompts
@@ -20,6 +23,16 @@ def test_it_is_the_official_model_of_about_a_million_parameters(tiny):
     # Text: 4 x (4 x 128 x 128 + 3 x 128 x 384) and the embedding: 0.9 M with a few hundred tokens.
     assert 1.0e6 < sum(parameter.numel() for parameter in model.parameters()) < 1.5e6
     assert model.lm_head.weight is model.model.language_model.embed_tokens.weight
+
+
+@pytest.mark.integration
+def test_settings_and_names_are_there_without_importing_torch():
+    """Recipes and the command line read the settings; neither should wait for torch."""
+    code = (
+        "import sys, skill0.policy; from skill0.policy import TinyPolicySettings, lexicon_from_texts; "
+        "assert dir(skill0.policy) and 'torch' not in sys.modules and 'transformers' not in sys.modules"
+    )
+    subprocess.run([sys.executable, "-c", code], check=True)
 
 
 def test_the_seed_alone_decides_the_weights():
