@@ -25,7 +25,6 @@ from skill0.agent.policy import PolicyInput, PolicyOutput, Sampling
 from skill0.agent.settings import AgentSettings
 from skill0.agent.trajectory import INFRASTRUCTURE, RolloutGroup, Trajectory
 from skill0.context import ContextRenderer, Page
-from skill0.envs.base import Task
 from skill0.errors import ConfigError, EnvError
 from skill0.skills.skill import EVERY_TASK_TYPE, SkillFile
 from skill0.training.lessons import READING_REQUEST
@@ -112,15 +111,30 @@ class Demonstrations:
         return sum(len(episode.replies) for episode in self.episodes)
 
     def lexicon(self) -> tuple[str, ...]:
-        """The vocabulary that a tiny policy needs for what it reads and writes here."""
+        """The vocabulary that a tiny policy needs for what it reads and writes here, and for everything that
+        pages of such households may state."""
         from skill0.policy.tokenizer import lexicon_from_texts
 
         texts = {READING_REQUEST}
+        if self.households is not None:
+            texts.update(f"{key} {value}, " for key, value in possible_facts(self.households))
         for episode in self.episodes:
             texts.update(f"{key} {value}, " for key, value in episode.facts.items())
             texts.update(episode.replies)
             texts.update(text for prompt in episode.prompts for text in (prompt.system, prompt.text))
         return lexicon_from_texts(texts, VERB_PHRASES)
+
+
+def possible_facts(households: HouseholdSettings) -> list[tuple[str, str]]:
+    """Facts in which every key and every value occurs that skill files of such households can state."""
+    from skill0.envs.alfworld.conventions import sample_convention, targets
+    from skill0.envs.alfworld.rooms import rooms
+    from skill0.skills.conventions import bank_from_convention
+
+    convention = sample_convention(0, households)
+    stated = facts_of(bank_from_convention(convention, targets(households)))
+    places = sorted({place for room in rooms(households.size) for place in room.kept})
+    return [*stated.items(), *(("first", place) for place in places)]
 
 
 def household_skills(game: Game, households: HouseholdSettings | None = None) -> tuple[SkillFile, ...]:

@@ -35,7 +35,7 @@ def loss_counts(lessons: Sequence[Lesson]) -> dict[str, int]:
         "reading": sum(sum(lesson.learned) for lesson in lessons if not lesson.turn.reply),
         "naming": len(look_ups),
         "looking up": len(look_ups),
-        "previous": sum(mark.separated for mark in look_ups),
+        "glancing": sum(len(lesson.glances) for lesson in lessons),
         "copying": sum(len(lesson.copies) for lesson in lessons),
     }
 
@@ -46,7 +46,7 @@ def lesson_losses(
     """The losses that these lessons have something for, by name:
 
     "acting" and "reading" (cross-entropy of the two kinds of lessons), "naming", and with `attentions` also
-    "looking up", "previous" and "copying". Attention needs the model's eager implementation.
+    "looking up", "glancing" and "copying". Attention needs the model's eager implementation.
     """
     batch = collate_turns(
         [lesson.turn for lesson in lessons], pad_token_id=pad_id, image_token_id=image_id, device=model.device
@@ -66,7 +66,7 @@ def lesson_losses(
     )  # (turns, completion tokens, vocabulary)
     found = _cross_entropies(lessons, logits, batch["completion_ids"])
     marks = _Marks.of(lessons, width, model.device)
-    # Layers from 0; hidden_states[n] is what goes into layer n, so that layer n looks up what was named there.
+    # hidden_states[n] is what goes into layer n (from 0): that layer looks up what was named there.
     middle = len(output.hidden_states) // 2
     if len(marks.query):
         states = output.hidden_states[middle][marks.row, marks.target]  # (facts, width)
@@ -106,8 +106,6 @@ class _Marks:
     target: torch.Tensor
     key_id: torch.Tensor
     value_id: torch.Tensor
-    separated: torch.Tensor
-    """bool: a token of its own stands between key and value, so that the query must look back at the key."""
 
     @staticmethod
     def of(lessons: Sequence[Lesson], width: int, device: Any) -> _Marks:
@@ -116,43 +114,50 @@ class _Marks:
             shift = width - len(lesson.turn.prompt_ids)
             for mark in lesson.look_ups:
                 places = (mark.query + shift, mark.target + shift)
-                rows.append((row, *places, mark.key_id, mark.value_id, mark.separated))
-        table = torch.tensor(rows, dtype=torch.long, device=device).reshape(-1, 6)  # (marks, 6)
-        row, query, target, key_id, value_id, separated = table.unbind(dim=1)
-        return _Marks(row, query, target, key_id, value_id, separated.bool())
+                rows.append((row, *places, mark.key_id, mark.value_id))
+        table = torch.tensor(rows, dtype=torch.long, device=device).reshape(-1, 5)  # (marks, 5)
+        return _Marks(*table.unbind(dim=1))
 
 
 def _attention_losses(
     lessons: Sequence[Lesson], marks: _Marks, attentions: Sequence[torch.Tensor], middle: int, width: int
 ) -> dict[str, Loss]:
-    """Half of the middle layer's heads look facts up, the other half copy; the first layer looks one back."""
+    """Half of the middle layer's heads look facts up, the others copy; half of the first layer's glance."""
     tokens, heads = attentions[0].shape[-1], attentions[0].shape[1]
     found = {}
     if len(marks.query):
-        loss = attention_loss(
-            attentions[middle], slice(0, heads // 2), marks.row, marks.query, _one_hot(marks.target, tokens)
+        sources = _one_hot(marks.target, tokens)
+        found["looking up"] = Loss(
+            attention_loss(attentions[middle], slice(0, heads // 2), marks.row, marks.query, sources)
         )
-        found["looking up"] = Loss(loss)
-        if marks.separated.any():
-            row, query = marks.row[marks.separated], marks.query[marks.separated]
-            loss = attention_loss(
-                attentions[0], slice(heads // 2, heads // 2 + 1), row, query, _one_hot(query - 1, tokens)
-            )
-            found["previous"] = Loss(loss)
-    copies = [
-        (row, query + width - len(lesson.turn.prompt_ids), sources)
-        for row, lesson in enumerate(lessons)
-        for query, sources in lesson.copies
+    glances = [
+        (row, query, (source,)) for row, lesson in enumerate(lessons) for query, source in lesson.glances
     ]
-    if copies:
-        device = attentions[0].device
-        sources = torch.zeros(len(copies), tokens, dtype=torch.bool)  # (copies, tokens)
-        for number, (row, _, places) in enumerate(copies):
-            sources[number, torch.tensor(places) + width - len(lessons[row].turn.prompt_ids)] = True
-        rows, queries = (torch.tensor([copy[i] for copy in copies], device=device) for i in (0, 1))
-        loss = attention_loss(attentions[middle], slice(heads // 2, heads), rows, queries, sources.to(device))
-        found["copying"] = Loss(loss)
+    copies = [(row, query, sources) for row, lesson in enumerate(lessons) for query, sources in lesson.copies]
+    for name, found_marks, layer in (("glancing", glances, 0), ("copying", copies, middle)):
+        if found_marks:
+            row, query, sources = _columns(found_marks, lessons, width, tokens, attentions[0].device)
+            which = slice(heads // 2, heads)
+            found[name] = Loss(attention_loss(attentions[layer], which, row, query, sources))
     return found
+
+
+def _columns(
+    marks: Sequence[tuple[int, int, Sequence[int]]],
+    lessons: Sequence[Lesson],
+    width: int,
+    tokens: int,
+    device: Any,
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Rows and query columns, int64 (marks,), and source columns, bool (marks, tokens), of the batch."""
+    sources = torch.zeros(len(marks), tokens, dtype=torch.bool)  # (marks, tokens)
+    queries = []
+    for number, (row, query, places) in enumerate(marks):
+        shift = width - len(lessons[row].turn.prompt_ids)
+        queries.append(query + shift)
+        sources[number, torch.tensor(places) + shift] = True
+    rows = torch.tensor([row for row, _, _ in marks], device=device)
+    return rows, torch.tensor(queries, device=device), sources.to(device)
 
 
 def _one_hot(columns: torch.Tensor, tokens: int) -> torch.Tensor:
@@ -168,5 +173,8 @@ def _image_inputs(model: Any, lessons: Sequence[Lesson]) -> dict[str, Any]:
     pixels, grids = (torch.from_numpy(part).to(model.device) for part in batch_pixel_values(list(different)))
     features = model.get_image_features(pixels, grids, return_dict=True).pooler_output
     order = [different[page] for page in shown]
-    encoded = BaseModelOutputWithPooling(pooler_output=tuple(features[number] for number in order))
-    return {"image_grid_thw": grids[order], "mm_encoder_outputs": {"image": encoded}}
+    encoded: Any = tuple(features[number] for number in order)  # one tensor a page: what the model takes
+    return {
+        "image_grid_thw": grids[order],
+        "mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=encoded)},
+    }

@@ -1,13 +1,17 @@
 """Lessons: what the warm-up learns from, turn by turn, and where in the prompt the answers stand.
 
-Two kinds. An *action lesson* is one turn of a demonstration: the expert's reply to the real prompt. A *reading
-lesson* is a page of facts and a list of "key value" pairs to complete; it needs no game, so there is no end of
-them. Both are `Turn`s, with these marks for the auxiliary losses, as positions in prompt + completion:
+Two kinds. An *action lesson* is one turn of a demonstration: the expert's reply to the real prompt. A
+*reading lesson* is a page of facts and a list of "key value" pairs to complete; it needs no game, so there is
+no end of them. Both are `Turn`s, with marks for the auxiliary losses, as positions in prompt + completion:
 
 - *look-ups*: the token before a value that the page states, and the visual token that shows the value;
-- *copies*: the token before a name that also stands in the prompt's text, and the places where it stands.
+- *copies*: the token before a name that also stands in the prompt's text, and the places where it stands (for
+  the name of a kind, "cabinet", places where one of that kind is named, if it does not stand there itself);
+- *glances*: the token before a value or a name, and the word in the reply that says what is wanted: the key
+  before a value, the kind of thing or place before a numbered name.
 
-Left out on purpose: marks in the history part of a page, and in skills shown as full sentences.
+Left out on purpose: marks in the history part of a page, in skills shown as full sentences, and for words
+that are not one token.
 """
 
 from __future__ import annotations
@@ -31,6 +35,8 @@ if TYPE_CHECKING:
 READING_REQUEST = "read"
 """The user text of a reading lesson."""
 
+_NAME = re.compile(r"[a-z]{2,}( \d+)?")
+_NUMBERED = re.compile(r"([a-z]{2,}) (\d+)")
 _PAIR = re.compile(r"<think>(\S+) (\S+)</think>")
 
 
@@ -38,28 +44,28 @@ _PAIR = re.compile(r"<think>(\S+) (\S+)</think>")
 class LookUp:
     """A fact to be looked up: at `query` the value comes next, and `target` is where the page shows it.
 
-    Positions in prompt + completion. `key_id` and `value_id` are the tokens of the fact's two sides;
-    `separated` tells that a token of its own stands at `query`, between key and value.
+    Positions in prompt + completion. `key_id` and `value_id` are the tokens of the fact's two sides.
     """
 
     query: int
     target: int
     key_id: int
     value_id: int
-    separated: bool
 
 
 @dataclass(frozen=True)
 class Lesson:
     """A turn to imitate. `learned` marks the completion tokens that the cross-entropy is over.
 
-    `copies` pairs a query position with the source positions in the prompt's text.
+    `copies` pairs a query position with the source positions in the prompt's text; `glances` pairs one with
+    the position in the completion to look back at.
     """
 
     turn: Turn
     learned: tuple[bool, ...]
     look_ups: tuple[LookUp, ...] = ()
     copies: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    glances: tuple[tuple[int, int], ...] = ()
 
 
 class LessonWriter:
@@ -72,7 +78,7 @@ class LessonWriter:
         self.renderer = ContextRenderer()
         self.image_id: int = processor.image_token_id
         self.end_id: int = processor.tokenizer.eos_token_id
-        self._names: dict[int, bool] = {}
+        self._spellings: dict[int, str] = {}
 
     def action_lessons(self, demonstration: Demonstration) -> list[Lesson]:
         """One lesson per turn."""
@@ -86,65 +92,99 @@ class LessonWriter:
         style = self.agent.style
         page = self.renderer.page(skill_segments(files, self.agent.skill_form, style.columns), style)
         places = fact_places(page, facts)
-        keys = sorted(places)
+        # What is no single token cannot be marked by one position.
+        keys = sorted(key for key in places if None not in (self._token(key), self._token(facts[key])))
         draw.shuffle(keys)
         prompt = self.encoder.encode(PolicyInput("", READING_REQUEST, page))
         completion: list[int] = []
         learned: list[bool] = []
-        look_ups = []
+        look_ups, glances = [], []
         for number, key in enumerate(keys):
             ids = self._ids(f"{', ' if number else ''}{key} {facts[key]}")
             completion += ids
-            look_ups.append(self._look_up(prompt, completion, len(completion) - 1, places[key], key))
             learned += [False] * (len(ids) - 1) + [True]
+            value = len(completion) - 1
+            look_ups.append(self._look_up(prompt, completion, value, places[key], key))
+            if completion[value - 2 : value - 1] == [look_ups[-1].key_id]:
+                glances.append((len(prompt) + value - 1, len(prompt) + value - 2))
         turn = _turn(prompt, (*completion, self.end_id), page, "")
-        return Lesson(turn, (*learned, False), tuple(look_ups))
+        return Lesson(turn, (*learned, False), tuple(look_ups), glances=tuple(glances))
 
     def _action_lesson(self, prompt: PolicyInput, reply: str, facts: Mapping[str, str]) -> Lesson:
         prompt_ids = self.encoder.encode(prompt)
         completion = [*self._ids(reply), self.end_id]
-        look_ups: tuple[LookUp, ...] = ()
-        pair = _PAIR.match(reply)
-        if prompt.page is not None and pair and facts.get(pair[1]) == pair[2]:
-            place = fact_places(prompt.page, {pair[1]: pair[2]})[pair[1]]
-            value = completion.index(self._ids(pair[2])[0])
-            look_ups = (self._look_up(prompt_ids, completion, value, place, pair[1]),)
-        copies = self._copies(prompt_ids, completion, {mark.query for mark in look_ups})
         turn = _turn(prompt_ids, completion, prompt.page, reply)
-        return Lesson(turn, (True,) * len(completion), look_ups, copies)
+        lesson = Lesson(turn, (True,) * len(completion), copies=self._copies(prompt_ids, completion, set()))
+        pair = _PAIR.match(reply)
+        key, value = (self._token(pair[1]), self._token(pair[2])) if pair else (None, None)
+        if not pair or key not in completion or value not in completion:
+            return lesson
+        words = {pair[1]: completion.index(key), pair[2]: completion.index(value)}
+        lesson = replace(lesson, glances=self._glances(len(prompt_ids), completion, words, pair[1], pair[2]))
+        if prompt.page is None or facts.get(pair[1]) != pair[2]:
+            return lesson
+        place = fact_places(prompt.page, {pair[1]: pair[2]})[pair[1]]
+        mark = self._look_up(prompt_ids, completion, words[pair[2]], place, pair[1])
+        return replace(lesson, look_ups=(mark,), copies=self._copies(prompt_ids, completion, {mark.query}))
+
+    def _glances(
+        self, start: int, completion: Sequence[int], words: Mapping[str, int], key: str, value: str
+    ) -> tuple[tuple[int, int], ...]:
+        """From before the thought's value to its key; from before a numbered name to its kind in the thought.
+
+        `words` has the places of key and value in the completion.
+        """
+        glances = []
+        if words[value] == words[key] + 2:
+            glances.append((start + words[key] + 1, start + words[key]))
+        for number, token in enumerate(completion):
+            kind = self._kind(token)
+            if kind in words:
+                glances.append((start + number - 1, start + words[kind]))
+        return tuple(glances)
 
     def _look_up(
         self, prompt_ids: Sequence[int], completion: Sequence[int], value: int, visual_token: int, key: str
     ) -> LookUp:
         """The mark of a fact whose value is token `value` of the completion."""
-        key_id = self._ids(key)[0]
         return LookUp(
             query=len(prompt_ids) + value - 1,
             target=prompt_ids.index(self.image_id) + visual_token,
-            key_id=key_id,
+            key_id=self._ids(key)[0],
             value_id=completion[value],
-            separated=completion[value - 1] != key_id and completion[value - 2 : value - 1] == [key_id],
         )
 
     def _copies(
         self, prompt_ids: Sequence[int], completion: Sequence[int], taken: set[int]
     ) -> tuple[tuple[int, tuple[int, ...]], ...]:
+        """Marks of the names in a reply that the prompt's text holds too, or else names of that kind."""
+        spellings = [self._spelling(token) for token in prompt_ids]
+        kinds = [self._kind(token) for token in prompt_ids]
         copies = []
         for number, token in enumerate(completion):
             query = len(prompt_ids) + number - 1
-            if query in taken or not self._is_name(token):
+            name = self._spelling(token)
+            if query in taken or not _NAME.fullmatch(name):
                 continue
-            sources = tuple(place for place, other in enumerate(prompt_ids) if other == token)
+            sources = tuple(place for place, other in enumerate(spellings) if other == name)
+            sources = sources or tuple(place for place, kind in enumerate(kinds) if kind == name)
             if sources:
                 copies.append((query, sources))
         return tuple(copies)
 
-    def _is_name(self, token: int) -> bool:
-        """Whether a token is a name of a thing ("mug", "cabinet 2"): letters, no spaces around."""
-        if token not in self._names:
-            text = self.tokenizer.decode([token], skip_special_tokens=True)
-            self._names[token] = bool(re.fullmatch(r"[a-z]{2,}( \d+)?", text))
-        return self._names[token]
+    def _kind(self, token: int) -> str:
+        """The kind of a numbered name ("cabinet 2" -> "cabinet"), "" for any other token."""
+        return kind_of(self._spelling(token))
+
+    def _spelling(self, token: int) -> str:
+        if token not in self._spellings:
+            self._spellings[token] = self.tokenizer.decode([token], skip_special_tokens=True)
+        return self._spellings[token]
+
+    def _token(self, word: str) -> int | None:
+        """The one token that spells a word, None when it takes several."""
+        ids = self._ids(word)
+        return ids[0] if len(ids) == 1 else None
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
@@ -162,6 +202,12 @@ def fact_places(page: Page, facts: Mapping[str, str]) -> dict[str, int]:
                 places[key] = page.token_index(row, match.start(1))
                 break
     return places
+
+
+def kind_of(name: str) -> str:
+    """The kind of a numbered name ("cabinet 2" -> "cabinet"), "" for any other text."""
+    match = _NUMBERED.fullmatch(name)
+    return match[1] if match else ""
 
 
 def thin_out(files: Iterable[SkillFile], facts: int, draw: random.Random) -> tuple[SkillFile, ...]:

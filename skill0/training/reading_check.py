@@ -1,8 +1,9 @@
 """Does the policy read? Success on generated households with the right page, a blank one and a wrong one.
 
 Each game has a convention of its own, which no weights can know. With the right page a reader wins; with a
-blank one nobody can do better than a blind search; a wrong page (every fact replaced) leads a reader astray, so
-that its success falls below the blind one. A policy that does not look at the page scores the same on all three.
+blank one nobody can do better than a blind search; a wrong page (every fact replaced) leads a reader astray,
+so that its success falls below the blind one. A policy that does not look at the page scores the same on all
+three.
 """
 
 from __future__ import annotations
@@ -38,10 +39,11 @@ def reading_check(
     seed: int = 0,
     batch_size: int = 48,
 ) -> EvaluationReport:
-    """Success per arm: "right page", "blank page", "wrong page", and beside them, on the same games, the random
-    policy ("random") and the expert who searches without knowing ("blind expert"). Greedy unless told otherwise.
+    """Success per arm: "right page", "blank page", "wrong page", and beside them, on the same games, the
+    random policy ("random") and the expert who searches without knowing ("blind expert").
 
-    The games must be generated households, best with a convention for each (`generate_games(..., None)`).
+    Replies are greedy unless `sampling` says otherwise. The games must be generated households, best with a
+    convention for each (`generate_games(..., None)`).
 
     Raises:
         ConfigError: a game has no convention.
@@ -77,7 +79,7 @@ def reading_check(
 
 
 def wrong_convention(game: Game, households: HouseholdSettings | None = None) -> Mapping[str, str]:
-    """The game's convention with every object type kept elsewhere, where it could be; drawn from the game's id.
+    """The game's convention with every object type kept elsewhere, where it could be, by the game's id.
 
     An object type that can be kept in one place only stays there.
     """

@@ -149,7 +149,7 @@ def remember(state: EpisodeState) -> Memory:
 
 @dataclass(frozen=True)
 class Choice:
-    """One decision: the action, what it is for (`key`: an object type or a treatment), and the kind of place."""
+    """One decision: the action, what it is for (`key`: an object type or a treatment), the kind of place."""
 
     key: str
     place: str

@@ -1,12 +1,12 @@
 """Warm-up: a policy learns to read pages and to act, by imitation, before any reinforcement.
 
 Two stages over the same model, optimiser and learning-rate schedule. *Reading*: pages of facts are completed
-(few facts at first, then whole skill files), and turns without skill files are imitated for search and for the
-engine's language. *Acting*: turns with skill files join, and reading goes on, since it would be forgotten.
+(few facts at first, then whole skill files), and turns without skill files are imitated for search and for
+the engine's language. *Acting*: turns with skill files join, and reading goes on, lest it be forgotten.
 
-Every step's lessons follow from the seed and the step's number alone, so a run that is killed and resumed ends
-with the same weights as one that was not, and two runs with one seed are the same run. Nothing depends on the
-clock.
+Every step's lessons follow from the seed and the step's number alone, so a run that is killed and resumed
+ends with the same weights as one that was not, and two runs with one seed are the same run. Nothing depends
+on the clock.
 
 Left out on purpose: several processes (a tiny model needs one), mixed precision, and the choice of heads by
 measurement: which heads look up and which copy is decided here, by number.
@@ -16,6 +16,7 @@ Tests: tests/training/test_warmup.py.
 from __future__ import annotations
 
 import json
+import math
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -26,13 +27,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-from safetensors import SafetensorError
 from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import nn
 
 from skill0.errors import CheckpointError, ConfigError
 from skill0.training.checkpoints import checkpoint_bytes, newest_checkpoint, require_space, staged
 from skill0.training.lesson_losses import Loss, lesson_losses, loss_counts
+from skill0.training.lessons import kind_of
 from skill0.training.timetable import Timetable
 from skill0.training.turn_batching import length_sorted_batches, turn_length
 from skill0.training.warmup_losses import FactNamer
@@ -88,8 +89,9 @@ class WarmupSettings:
             Weight of the supervision of attention from a fact's key to its value on the page.
         copy_weight (`float`, *optional*, defaults to `0.3`):
             Weight of the supervision of attention from a name to its places in the prompt.
-        previous_weight (`float`, *optional*, defaults to `0.1`):
-            Weight of the supervision of attention from the token between key and value to the key.
+        glance_weight (`float`, *optional*, defaults to `0.1`):
+            Weight of the supervision of attention from a value to its key, and from a numbered name to its
+            kind, within the reply.
         naming_weight (`float`, *optional*, defaults to `1.0`):
             Weight of naming the fact at its place on the page.
         save_every (`int`, *optional*, defaults to `200`):
@@ -118,7 +120,7 @@ class WarmupSettings:
     reading_weight: float = 1.0
     attention_weight: float = 0.3
     copy_weight: float = 0.3
-    previous_weight: float = 0.1
+    glance_weight: float = 0.1
     naming_weight: float = 1.0
     save_every: int = 200
     seed: int = 0
@@ -149,7 +151,7 @@ class WarmupSettings:
 
     @property
     def supervises_attention(self) -> bool:
-        return max(self.attention_weight, self.copy_weight, self.previous_weight) > 0
+        return max(self.attention_weight, self.copy_weight, self.glance_weight) > 0
 
     def loss_weights(self) -> dict[str, float]:
         """By the names of `lesson_losses`."""
@@ -158,7 +160,7 @@ class WarmupSettings:
             "reading": self.reading_weight,
             "naming": self.naming_weight,
             "looking up": self.attention_weight,
-            "previous": self.previous_weight,
+            "glancing": self.glance_weight,
             "copying": self.copy_weight,
         }
 
@@ -224,6 +226,7 @@ class _Warmup:
     ) -> None:
         self.model, self.settings, self.folder = model, settings, folder
         self.timetable = Timetable(processor, demonstrations, settings)
+        relate_names(model, processor.tokenizer)
         self.pad_id: int = processor.tokenizer.pad_token_id
         self.image_id: int = processor.image_token_id
         with torch.random.fork_rng(devices=[]):
@@ -328,9 +331,9 @@ class _Warmup:
             self.optimizer.load_state_dict(torch.load(folder / OPTIMIZER_FILE, weights_only=True))
             self.step, self._recent = state["step"], state["recent"]
             self.report = WarmupReport(**state["report"])
-        except (OSError, ValueError, KeyError, TypeError, RuntimeError, SafetensorError) as error:
-            if isinstance(error, CheckpointError):
-                raise
+        except CheckpointError:
+            raise
+        except Exception as error:  # a damaged file raises whatever its reader stumbles on
             raise CheckpointError(
                 f"{folder}: cannot resume the warm-up ({error}); remove it to start anew"
             ) from error
@@ -344,7 +347,7 @@ class _Warmup:
         for name, value in expected.items():
             if state[name] != json.loads(json.dumps(value)):
                 raise CheckpointError(
-                    f"{folder} belongs to a warm-up with other {name}; use another output folder, or remove it"
+                    f"{folder} belongs to a warm-up with other {name}; remove it, or use another folder"
                 )
 
 
@@ -356,6 +359,31 @@ def _optimizer(parameters: list[nn.Parameter], settings: WarmupSettings) -> torc
         {"params": vectors, "weight_decay": 0.0},
     ]
     return torch.optim.AdamW(groups, lr=settings.learning_rate, betas=(0.9, 0.98), fused=True)
+
+
+@torch.no_grad()
+def relate_names(model: Any, tokenizer: Any) -> int:
+    """Start numbered names ("cabinet 2") near their kind ("cabinet") in the embedding; returns how many.
+
+    A name's embedding becomes (kind + 0.7 number) / norm, with one random vector for each number. In a
+    vocabulary without numbered names, such as Qwen's own, nothing changes.
+    """
+    embeddings = model.get_input_embeddings().weight  # (vocabulary, width)
+    spellings = {tokenizer.decode([token]): token for token in range(len(tokenizer))}
+    generator = torch.Generator().manual_seed(0)
+    numbers: dict[str, torch.Tensor] = {}
+    related = 0
+    for name, token in sorted(spellings.items()):
+        kind = kind_of(name)
+        if kind not in spellings:
+            continue
+        number = name.rpartition(" ")[2]
+        if number not in numbers:
+            drawn = torch.randn(embeddings.shape[1], generator=generator)  # (width,)
+            numbers[number] = (drawn * embeddings.std().cpu()).to(embeddings)
+        embeddings[token] = (embeddings[spellings[kind]] + 0.7 * numbers[number]) / math.sqrt(1 + 0.7**2)
+        related += 1
+    return related
 
 
 @contextmanager

@@ -1,8 +1,8 @@
 """The losses of the warm-up, each a pure function of tensors.
 
-Imitation alone does not teach a small model to look things up on a page within minutes (docs/log.md, "Warm-up"):
-it reads letters soon, but does not find the row. So attention itself is supervised where the answer's place is
-known, and the state at that place must name the fact.
+Imitation alone does not teach a small model to look things up on a page within minutes (docs/log.md,
+"Warm-up"): it reads letters soon, but does not find the row. So attention itself is supervised where the
+answer's place is known, and the state at that place must name the fact.
 
 Left out on purpose: transcribing the page letter by letter, which brought nothing on top of naming.
 Tests work every loss out by hand: tests/training/test_warmup_losses.py.

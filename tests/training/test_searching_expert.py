@@ -11,8 +11,8 @@ from skill0.skills import Skill, SkillFile
 from skill0.training.searching_expert import Goal, SearchingExpert, facts_of, parse_goal, remember
 
 INTRO = (
-    "You are in the middle of a room. Looking quickly around you, you see a cabinet 2, a cabinet 1, a fridge 1, "
-    "a microwave 1, and a shelf 1."
+    "You are in the middle of a room. Looking quickly around you, you see a cabinet 2, a cabinet 1, "
+    "a fridge 1, a microwave 1, and a shelf 1."
 )
 HEAT = "pick_heat_then_place_in_recep"
 
@@ -20,7 +20,7 @@ HEAT = "pick_heat_then_place_in_recep"
 def state(
     instruction: str, *events: tuple[str, str], task_type: str = HEAT, admissible: tuple[str, ...] = ()
 ):
-    """A state after `events`, each an action and the observation it led to; the last observation is current."""
+    """A state after `events`: actions, each with the observation it led to; the last one is current."""
     seen = [INTRO, *(observation for _, observation in events)]
     history = tuple(PastTurn(seen[n], action) for n, (action, _) in enumerate(events))
     task = Task("t", "alfworld", task_type, instruction)

@@ -1,0 +1,77 @@
+"""Lessons: every mark is where it says it is."""
+
+from __future__ import annotations
+
+import random
+
+import pytest
+from classroom import AGENT, FACTS, FILES, demonstrations, pupil
+
+from skill0.agent import skill_segments
+from skill0.context import ContextRenderer, PageStyle
+from skill0.policy import PromptEncoder
+from skill0.training.lessons import LessonWriter, fact_places, thin_out
+
+
+@pytest.fixture(scope="module")
+def processor():
+    return pupil()[1]
+
+
+@pytest.fixture(scope="module")
+def writer(processor):
+    return LessonWriter(processor, PromptEncoder(processor), AGENT)
+
+
+def spelled(processor, lesson) -> list[str]:
+    ids = (*lesson.turn.prompt_ids, *lesson.turn.completion_ids)
+    return [processor.tokenizer.decode([token]) for token in ids]
+
+
+def test_fact_places_are_the_visual_tokens_that_show_the_values():
+    # Cell 7x14, leading 14: a token row per line, four characters a token. "mug         cabinet": the value
+    # begins at column 12, so it is token 3 of its row; a row has 168 / 28 = 6 tokens.
+    page = ContextRenderer().page(skill_segments(FILES, "brief", 24), PageStyle("7x14", 168, 14))
+    assert fact_places(page, FACTS) == {"mug": 3, "egg": 6 + 3}
+    assert fact_places(page, {"mug": "fridge", "gg": "fridge"}) == {}
+
+
+def test_an_action_lesson_marks_look_up_glances_and_copies(processor, writer):
+    lesson = writer.action_lessons(demonstrations().episodes[0])[0]
+    tokens = spelled(processor, lesson)
+    assert "".join(tokens[len(lesson.turn.prompt_ids) :]) == (
+        "<think>mug cabinet</think><action>go to cabinet 1</action><|im_end|>"
+    )
+    assert all(lesson.learned)
+    (mark,) = lesson.look_ups
+    assert tokens[mark.query - 1 : mark.query + 2] == ["mug", " ", "cabinet"]
+    assert mark.target - tokens.index("<|image_pad|>") == 3
+    glances = {(tokens[query + 1], tokens[source]) for query, source in lesson.glances}
+    assert glances == {("cabinet", "mug"), ("cabinet 1", "cabinet")}
+    copied = {tokens[query + 1]: {tokens[place] for place in places} for query, places in lesson.copies}
+    assert copied == {"mug": {"mug"}, "cabinet 1": {"cabinet 1"}}
+
+
+def test_without_a_page_there_is_nothing_to_look_up(writer):
+    plain = demonstrations().episodes[2]
+    assert plain.trajectory.arm == ()
+    assert all(not lesson.look_ups and lesson.copies for lesson in writer.action_lessons(plain))
+
+
+def test_a_reading_lesson_asks_for_the_values_only(processor, writer):
+    lesson = writer.reading_lesson(FILES, FACTS, random.Random(0))
+    tokens = spelled(processor, lesson)[len(lesson.turn.prompt_ids) :]
+    assert "".join(tokens) in (
+        "mug cabinet, egg fridge<|im_end|>",
+        "egg fridge, mug cabinet<|im_end|>",
+    )
+    assert {token for token, learned in zip(tokens, lesson.learned, strict=True) if learned} == set(
+        FACTS.values()
+    )
+    assert len(lesson.look_ups) == len(lesson.glances) == 2
+
+
+def test_thinning_out_keeps_some_skills_in_their_order():
+    (file,) = thin_out(FILES, 1, random.Random(0))
+    assert len(file.skills) == 1
+    assert thin_out(FILES, 9, random.Random(0)) == FILES

@@ -1,0 +1,45 @@
+"""The warm-up's losses, each worked out by hand."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from skill0.training.warmup_losses import FactNamer, attention_loss, imitation_loss, naming_loss
+
+
+def test_imitation_is_the_mean_cross_entropy_of_the_learned_tokens():
+    logits = torch.zeros(1, 3, 4)  # uniform over four tokens: each costs ln 4
+    logits[0, 1] = torch.tensor([math.log(3), 0.0, 0.0, 0.0])  # softmax (3, 1, 1, 1) / 6
+    targets = torch.tensor([[2, 0, 3]])
+    # Learned are the first (ln 4) and the second (-ln 3/6 = ln 2); the third does not count.
+    learned = torch.tensor([[True, True, False]])
+    assert imitation_loss(logits, targets, learned).item() == pytest.approx((math.log(4) + math.log(2)) / 2)
+
+
+def test_attention_counts_what_the_chosen_heads_pay_to_all_sources_together():
+    attention = torch.zeros(1, 2, 4, 4)
+    attention[0, 0, 3] = torch.tensor([0.5, 0.25, 0.25, 0.0])
+    attention[0, 1, 3] = torch.tensor([0.0, 0.0, 1.0, 0.0])
+    rows, queries = torch.tensor([0]), torch.tensor([3])
+    first_two = torch.tensor([[True, True, False, False]])
+    # Head 0 pays 3/4 to positions 0 and 1; head 1 pays nothing, which costs -ln of the floor 1e-6.
+    only_first = attention_loss(attention, slice(0, 1), rows, queries, first_two)
+    assert only_first.item() == pytest.approx(-math.log(0.75), abs=1e-5)
+    both = attention_loss(attention, slice(0, 2), rows, queries, first_two)
+    assert both.item() == pytest.approx((-math.log(0.75) - math.log(1e-6)) / 2, rel=1e-4)
+
+
+def test_naming_asks_a_state_for_key_and_value_by_their_embeddings():
+    namer = FactNamer(2)
+    with torch.no_grad():
+        for linear in (namer.key, namer.value):
+            linear.weight.copy_(torch.eye(2))
+            linear.bias.zero_()
+    embeddings = torch.eye(2)
+    states = torch.tensor([[math.log(3), 0.0]])  # softmax (3, 1) / 4 over the two tokens
+    # The key is token 0: ln 4/3. The value is token 1: ln 4.
+    loss = naming_loss(states, namer, embeddings, torch.tensor([0]), torch.tensor([1]))
+    assert loss.item() == pytest.approx((math.log(4 / 3) + math.log(4)) / 2)
