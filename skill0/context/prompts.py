@@ -159,14 +159,14 @@ HOUSEHOLD = PromptTemplate(
         "task: {instruction}",
         "{status}",
         "see: {observation}",
-        "do: {admissible}",
         "{compression}",
     ),
     separator=" | ",
     compression_request="factor",
     admissible_separator=" ; ",
 )
-"""As few words as possible, for a tiny policy with a small vocabulary."""
+"""As few words as possible, for a tiny policy with a small vocabulary. Without the admissible commands: they
+would be most of the prompt, and a policy that was warmed up forms them itself."""
 
 TEMPLATES = (ALFWORLD, HOUSEHOLD)
 

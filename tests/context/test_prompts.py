@@ -21,7 +21,6 @@ def test_the_household_prompt_in_full():
     _, user = fill(HOUSEHOLD, FIELDS)
     assert user == (
         "task: put a clean mug in cabinet. | holding: nothing | see: You are in the middle of a room."
-        " | do: go to sink 1 ; look"
     )
 
 
@@ -73,11 +72,11 @@ def test_values_are_never_read_as_templates(instruction, observation, admissible
 
 
 def test_braces_in_values_stay_as_they_are():
-    fields = replace(
-        FIELDS, instruction="{observation} {0} {", observation="} {instruction!r} \\1", admissible=("{}",)
-    )
+    fields = replace(FIELDS, instruction="{observation} {0} {", observation="} {instruction!r} \\1")
     _, user = fill(HOUSEHOLD, fields)
-    assert user == "task: {observation} {0} { | holding: nothing | see: } {instruction!r} \\1 | do: {}"
+    assert user == "task: {observation} {0} { | holding: nothing | see: } {instruction!r} \\1"
+    _, user = fill(ALFWORLD, replace(FIELDS, admissible=("{}", "{observation}")))
+    assert "- {}\n- {observation}\n" in user
 
 
 def test_an_unknown_field_is_refused_when_the_template_is_made():
