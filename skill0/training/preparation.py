@@ -193,6 +193,7 @@ def resolve_policy(model: Any, processing_class: Any, args: Skill0Config) -> tup
         attention = options.pop("attn_implementation", None)
         if options:
             raise ConfigError(f"model_init_kwargs={options} are not supported; load the model and pass it")
+        _tell_deepspeed_of_processes(args)
         loaded, processor = load_policy(model, dtype=dtype, attn_implementation=attention)
         return loaded, processing_class or processor
     if processing_class is None:
@@ -210,6 +211,19 @@ def resolve_policy(model: Any, processing_class: Any, args: Skill0Config) -> tup
             "this model was made in memory; save it with save_policy and load it again"
         )
     return model, processing_class
+
+
+def _tell_deepspeed_of_processes(args: Skill0Config) -> None:
+    """ZeRO-3 splits weights while they are loaded; before that, deepspeed must know how many processes
+    there are, or it takes itself for the only one."""
+    plugin = args.deepspeed_plugin
+    if plugin is None or plugin.zero_stage != 3:
+        return
+    import deepspeed
+    import torch
+
+    if torch.distributed.is_initialized() and not deepspeed.comm.is_initialized():
+        deepspeed.init_distributed(dist_backend=torch.distributed.get_backend())
 
 
 class TaskSampler(RepeatSampler):

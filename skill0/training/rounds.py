@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -55,7 +56,7 @@ def make_round(trainer: Skill0Trainer, rows: Sequence[Mapping[str, Any]]) -> lis
             args.rollout_sampling(),
             derived_seed(args.seed, "round", number),
             live_across_ranks=trainer.live_across_ranks,
-            progress=lambda ended: bar.update(ended) and None,
+            progress=partial(_advance, bar),
         )
     summaries: list[Summary] = gather_object(
         [
@@ -177,6 +178,10 @@ def padding_turn(encoder: PromptEncoder, settings: AgentSettings, renderer: Cont
         page=blank.page, action_mask=(False,), observation="", reply="", action="", compression=None,
         valid=False, reward=0.0, text_tokens=0, visual_tokens=0,
     )  # fmt: skip
+
+
+def _advance(bar: Any, ended: int) -> None:
+    bar.update(ended)
 
 
 def _windows(
