@@ -50,7 +50,8 @@ def gate(used: torch.Tensor, effects: torch.Tensor, action_mask: torch.Tensor) -
     """Which tokens are imitated, bool (turns, tokens).
 
     `used` bool (turns,): a skill was used on the turn's trajectory. `effects` (turns,): Delta_g of its
-    group; NaN (no effect known) closes the gate. `action_mask` bool (turns, tokens): `Turn.action_mask`, padded.
+    group; NaN (no effect known) closes the gate. `action_mask` bool (turns, tokens): `Turn.action_mask`,
+    padded.
     """
     return (used & (effects > 0))[:, None] & action_mask
 
