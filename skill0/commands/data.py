@@ -145,4 +145,10 @@ def _replay_with_bar(games: list[Game], workers: int, cache_dir: str | None) -> 
     columns = TextColumn("playing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()
     with Progress(*columns, console=Console(stderr=True)) as bar:
         line = bar.add_task("playing", total=len(games))
-        return replay_games(games, workers, cache_dir=cache_dir, progress=lambda _: bar.advance(line))
+
+        def show(result: ReplayResult) -> None:
+            bar.advance(line)
+            if not result.won:  # now, not only at the end: a whole train split takes a while
+                bar.console.print(f"not won: {result.split}/{result.game_id}", markup=False, highlight=False)
+
+        return replay_games(games, workers, cache_dir=cache_dir, progress=show)
