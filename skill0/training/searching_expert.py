@@ -231,18 +231,19 @@ class _Decision:
         return [name for name in self.memory.unvisited() if kind(name) != self.goal.place]
 
     def _next_place(self, object_type: str) -> str:
+        """Where the object was seen; else where it is kept; else a likely place; else any other."""
         memory = self.memory
-        seen = [name for name in memory.places_of(object_type) if name != memory.at]
+        elsewhere = [name for name in memory.receptacles if name != memory.at]
+        seen = [name for name in memory.places_of(object_type) if name in elsewhere]
         if seen:
             return seen[0]
-        unvisited = self._searchable() or [name for name in memory.unvisited() if name != memory.at]
-        kept = [name for name in unvisited if kind(name) == self.facts.get(object_type)]
+        unvisited = self._searchable() or [name for name in memory.unvisited() if name in elsewhere]
+        unopened = [name for name in elsewhere if name in memory.closed]
+        kept = [name for name in (*unvisited, *unopened) if kind(name) == self.facts.get(object_type)]
         if kept:
             return kept[0]
-        if unvisited:
-            likely = [name for name in unvisited if kind(name) not in UNLIKELY]
-            return self.draw.choice(likely or unvisited)
-        return self.draw.choice([name for name in memory.receptacles if name != memory.at])
+        likely = [name for name in unvisited if kind(name) not in UNLIKELY]
+        return self.draw.choice(likely or unopened or unvisited or elsewhere)
 
     @staticmethod
     def _go(key: str, place: str) -> Choice:
