@@ -6,6 +6,7 @@ RECIPE ?= curricula/household_cpu.yaml
 # Two processes on two cores: one thread each is faster than two that fight.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM = false
+export HF_HUB_DISABLE_TELEMETRY = 1
 # Threads that wait by spinning starve each other on busy cores.
 export OMP_WAIT_POLICY = PASSIVE
 # Needed to build the ALFWorld planner where cmake is 4 or newer.
