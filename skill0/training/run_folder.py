@@ -21,7 +21,7 @@ _PACKAGES = ("torch", "transformers", "trl", "accelerate", "datasets", "numpy", 
 
 
 def run_folder(recipe: Recipe) -> Path:
-    """Where this recipe runs: its `output_dir`, or the first of `output_dir-2`, `-3`, ... after finished runs.
+    """Where this recipe runs: its `output_dir`, or, after finished runs, the first free `output_dir-N`.
 
     Raises:
         ConfigError: the folder holds an unfinished run of another recipe, or files that are no run.

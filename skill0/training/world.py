@@ -85,8 +85,8 @@ def _from_store(recipe: Recipe, path: str) -> tuple[list[Game], list[Game], list
     games, heldout = load_games(path, "train"), load_games(path, environment.heldout_split)
     if len(heldout) < environment.heldout_tasks:
         raise GameStoreError(
-            f"{path}: the split {environment.heldout_split!r} has {len(heldout)} games, but the recipe asks for "
-            f"{environment.heldout_tasks} held-out tasks"
+            f"{path}: the split {environment.heldout_split!r} has {len(heldout)} games, but the recipe asks "
+            f"for {environment.heldout_tasks} held-out tasks"
         )
     wanted = environment.train_tasks + environment.validation_tasks
     if len(games) < wanted:
