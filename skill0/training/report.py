@@ -127,16 +127,16 @@ def pages_sheet(
     seed: int,
     path: Path,
 ) -> None:
-    """A contact sheet of what the policy sees in one task: its first and its last turn under every arm."""
+    """A contact sheet of what the policy sees in one task: its first turn under every arm,
+    and its last where the page has changed."""
     pages, captions = [], []
     sampling = Sampling(temperature=0.0)
     for name, files in arms.items():
         [trajectory] = loop.run([RolloutGroup(task, 1, tuple(files(task)))], sampling, seed)
-        shown = [
-            (number, turn.page) for number, turn in enumerate(trajectory.turns, 1) if turn.page is not None
-        ]
-        for number, page in dict([shown[0], shown[-1]]).items() if shown else ():
-            pages.append(page)
-            captions.append(f"{name}, turn {number}: {page.visual_tokens} visual tokens")
+        numbers = {turn.page: number for number, turn in reversed(list(enumerate(trajectory.turns, 1)))}
+        for page in dict.fromkeys((trajectory.turns[0].page, trajectory.turns[-1].page)):
+            if page is not None:
+                pages.append(page)
+                captions.append(f"{name}, turn {numbers[page]}: {page.visual_tokens} visual tokens")
     if pages:
         contact_sheet(pages, captions, columns=2).save(path)
