@@ -298,7 +298,9 @@ def run_script(folder: Path, script: str, **options) -> subprocess.Popen[str]:
     paths = os.pathsep.join([str(Path(__file__).parent), str(Path(__file__).parents[2])])
     return subprocess.Popen(
         [sys.executable, str(path)], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": paths}, **options,
+        env={**os.environ, "PYTHONPATH": paths},
+        # A test run that was started in the background ignores Ctrl-C, and its children would too.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL), **options,
     )  # fmt: skip
 
 
