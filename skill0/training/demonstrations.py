@@ -28,7 +28,7 @@ from skill0.context import ContextRenderer, Page
 from skill0.errors import ConfigError, EnvError
 from skill0.skills.skill import EVERY_TASK_TYPE, SkillFile
 from skill0.training.lessons import READING_REQUEST
-from skill0.training.searching_expert import Choice, SearchingExpert, facts_of, remember
+from skill0.training.searching_expert import SearchingExpert, facts_of, remember
 
 if TYPE_CHECKING:
     from skill0.agent.loop import Pool
@@ -84,15 +84,13 @@ class Demonstration:
     """One won episode, and what to imitate at each of its turns.
 
     `prompts` and `replies` have an entry per turn; `replies` are the expert's choices, which at a detour is
-    not what was played. `facts` are those that the skill files in context stated. `among` has an entry per
-    turn as well: the places that a blind search drew from, empty where it had a reason.
+    not what was played. `facts` are those that the skill files in context stated.
     """
 
     trajectory: Trajectory
     prompts: tuple[PolicyInput, ...]
     replies: tuple[str, ...]
     facts: Mapping[str, str]
-    among: tuple[tuple[str, ...], ...] = ()
 
 
 @dataclass(frozen=True)
@@ -222,7 +220,7 @@ class _Recorder:
 
     detours: float
     expert: SearchingExpert = field(default_factory=SearchingExpert)
-    _turns: dict[tuple[str, tuple[str, ...], int], tuple[PolicyInput, Choice]] = field(default_factory=dict)
+    _turns: dict[tuple[str, tuple[str, ...], int], tuple[PolicyInput, str]] = field(default_factory=dict)
     _pages: dict[Page, Page] = field(default_factory=dict)
 
     def generate(self, inputs: Sequence[PolicyInput], sampling: Sampling) -> list[PolicyOutput]:
@@ -236,7 +234,7 @@ class _Recorder:
         page = None if item.page is None else self._pages.setdefault(item.page, item.page)
         arm = tuple(file.name for file in state.skills)
         # Without its state, whose history grows with every turn, a prompt is light to keep.
-        self._turns[state.task.id, arm, state.step] = (replace(item, page=page, state=None), choice)
+        self._turns[state.task.id, arm, state.step] = (replace(item, page=page, state=None), choice.reply)
         draw = random.Random(f"detour {item.seed}")
         if draw.random() >= self.detours:
             return choice.reply
@@ -254,9 +252,8 @@ class _Recorder:
         return Demonstration(
             trajectory,
             tuple(prompt for prompt, _ in turns),
-            tuple(choice.reply for _, choice in turns),
+            tuple(reply for _, reply in turns),
             facts_of(skills),
-            tuple(choice.among for _, choice in turns),
         )
 
     def forget(self) -> None:

@@ -16,7 +16,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from skill0.context import batch_pixel_values
 from skill0.training.lessons import Lesson
 from skill0.training.turn_batching import collate_turns
-from skill0.training.warmup_losses import FactNamer, attention_loss, choice_loss, imitation_loss, naming_loss
+from skill0.training.warmup_losses import FactNamer, attention_loss, imitation_loss, naming_loss
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,6 @@ def loss_counts(lessons: Sequence[Lesson]) -> dict[str, int]:
         "looking up": len(look_ups),
         "glancing": sum(len(lesson.glances) for lesson in lessons),
         "copying": sum(len(lesson.copies) for lesson in lessons),
-        "choosing": sum(lesson.choice is not None for lesson in lessons),
         "sighting": sum(len(lesson.sightings) for lesson in lessons),
     }
 
@@ -47,9 +46,9 @@ def lesson_losses(
 ) -> dict[str, Loss]:
     """The losses that these lessons have something for, by name:
 
-    "acting" and "reading" (cross-entropy of the two kinds of lessons), "choosing", "naming", and with
-    `attentions` also "looking up", "glancing", "sighting" and "copying". Attention weights need the model's
-    eager implementation.
+    "acting" and "reading" (cross-entropy of the two kinds of lessons), "naming", and with `attentions` also
+    "looking up", "glancing",
+    "sighting" and "copying". Attention needs the model's eager implementation.
     """
     batch = collate_turns(
         [lesson.turn for lesson in lessons], pad_token_id=pad_id, image_token_id=image_id, device=model.device
@@ -68,7 +67,6 @@ def lesson_losses(
         output.last_hidden_state[:, width - 1 : -1]
     )  # (turns, completion tokens, vocabulary)
     found = _cross_entropies(lessons, logits, batch["completion_ids"])
-    found |= _choices(lessons, logits)
     marks = _Marks.of(lessons, width, model.device)
     # hidden_states[n] is what goes into layer n (from 0): that layer looks up what was named there.
     middle = len(output.hidden_states) // 2
@@ -99,20 +97,6 @@ def _cross_entropies(
             right = hits[rows].all(dim=1).float().mean() if name == "acting" else hits[mask].float().mean()
             found[name] = Loss(imitation_loss(logits, targets, mask), right.item())
     return found
-
-
-def _choices(lessons: Sequence[Lesson], logits: torch.Tensor) -> dict[str, Loss]:
-    """The loss of free choices, if there are any."""
-    free = [(row, lesson.choice) for row, lesson in enumerate(lessons) if lesson.choice is not None]
-    if not free:
-        return {}
-    shares = torch.zeros(len(free), logits.shape[-1])  # (choices, vocabulary)
-    places = []
-    for number, (row, (query, tokens)) in enumerate(free):
-        shares[number].index_add_(0, torch.tensor(tokens), torch.full((len(tokens),), 1 / len(tokens)))
-        places.append((row, query + 1 - len(lessons[row].turn.prompt_ids)))
-    rows, columns = torch.tensor(places, device=logits.device).T
-    return {"choosing": Loss(choice_loss(logits[rows, columns], shares.to(logits)))}
 
 
 @dataclass(frozen=True)

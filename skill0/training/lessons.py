@@ -10,8 +10,7 @@ no end of them. Both are `Turn`s, with marks for the auxiliary losses, as positi
 - *glances*: the token before a value or a name, and the word in the reply that says what is wanted: the key
   before a value, the kind of thing or place before a numbered name;
 - *sightings*: the token before the thought's value, and the places in the prompt's text where a thing of the
-  kind that is wanted is named;
-- a *choice*: the token before a value that was drawn at random, and what it was drawn from.
+  kind that is wanted is named.
 
 Left out on purpose: marks in the history part of a page, in skills shown as full sentences, and for words
 that are not one token.
@@ -61,8 +60,7 @@ class Lesson:
     """A turn to imitate. `learned` marks the completion tokens that the cross-entropy is over.
 
     `copies` and `sightings` pair a query position with source positions in the prompt's text; `glances` pairs
-    one with the position in the completion to look back at. `choice` is a free one: a query position and the
-    tokens that may come next, one entry for each equal share.
+    one with the position in the completion to look back at.
     """
 
     turn: Turn
@@ -71,7 +69,6 @@ class Lesson:
     copies: tuple[tuple[int, tuple[int, ...]], ...] = ()
     glances: tuple[tuple[int, int], ...] = ()
     sightings: tuple[tuple[int, tuple[int, ...]], ...] = ()
-    choice: tuple[int, tuple[int, ...]] | None = None
 
 
 class LessonWriter:
@@ -88,16 +85,8 @@ class LessonWriter:
 
     def action_lessons(self, demonstration: Demonstration) -> list[Lesson]:
         """One lesson per turn."""
-        turns = len(demonstration.replies)
-        return [
-            self._action_lesson(prompt, reply, demonstration.facts, among)
-            for prompt, reply, among in zip(
-                demonstration.prompts,
-                demonstration.replies,
-                demonstration.among or ((),) * turns,
-                strict=True,
-            )
-        ]
+        pairs = zip(demonstration.prompts, demonstration.replies, strict=True)
+        return [self._action_lesson(prompt, reply, demonstration.facts) for prompt, reply in pairs]
 
     def reading_lesson(
         self, files: Sequence[SkillFile], facts: Mapping[str, str], draw: random.Random
@@ -124,9 +113,7 @@ class LessonWriter:
         turn = _turn(prompt, (*completion, self.end_id), page, "")
         return Lesson(turn, (*learned, False), tuple(look_ups), glances=tuple(glances))
 
-    def _action_lesson(
-        self, prompt: PolicyInput, reply: str, facts: Mapping[str, str], among: Sequence[str]
-    ) -> Lesson:
+    def _action_lesson(self, prompt: PolicyInput, reply: str, facts: Mapping[str, str]) -> Lesson:
         prompt_ids = self.encoder.encode(prompt)
         completion = [*self._ids(reply), self.end_id]
         turn = _turn(prompt_ids, completion, prompt.page, reply)
@@ -142,31 +129,11 @@ class LessonWriter:
             glances=self._glances(len(prompt_ids), completion, words, pair[1], pair[2]),
             sightings=((len(prompt_ids) + words[pair[2]] - 1, wanted),) if wanted else (),
         )
-        if among:
-            return self._with_choice(lesson, words[pair[2]], among)
         if prompt.page is None or facts.get(pair[1]) != pair[2]:
             return lesson
         place = fact_places(prompt.page, {pair[1]: pair[2]})[pair[1]]
         mark = self._look_up(prompt_ids, completion, words[pair[2]], place, pair[1])
         return replace(lesson, look_ups=(mark,), copies=self._copies(prompt_ids, completion, {mark.query}))
-
-    def _with_choice(self, lesson: Lesson, value: int, among: Sequence[str]) -> Lesson:
-        """The lesson with a free choice of its thought's value: what was drawn is not to be learnt, but that
-        any of `among` may be. Attention goes to all of them."""
-        kinds = [self._token(kind_of(name)) for name in among]
-        names = [self._token(name) for name in among]
-        if None in kinds or None in names:
-            return lesson
-        prompt_ids = lesson.turn.prompt_ids
-        query = len(prompt_ids) + value - 1
-        sources = tuple(place for place, token in enumerate(prompt_ids) if token in names)
-        copies = tuple(mark for mark in lesson.copies if mark[0] != query)
-        return replace(
-            lesson,
-            learned=tuple(number != value for number in range(len(lesson.learned))),
-            choice=(query, tuple(token for token in kinds if token is not None)),
-            copies=(*copies, (query, sources)) if sources else copies,
-        )
 
     def _glances(
         self, start: int, completion: Sequence[int], words: Mapping[str, int], key: str, value: str

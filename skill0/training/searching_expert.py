@@ -13,7 +13,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 from skill0.agent.policy import EpisodeState, PolicyInput, PolicyOutput, Sampling
 from skill0.errors import PolicyError
@@ -152,16 +152,11 @@ def remember(state: EpisodeState) -> Memory:
 
 @dataclass(frozen=True)
 class Choice:
-    """One decision: the action, what it is for (`key`: an object type or a treatment), the kind of place.
-
-    `among` are the places that a blind search drew it from, each as likely as any other; empty when the
-    expert had a reason.
-    """
+    """One decision: the action, what it is for (`key`: an object type or a treatment), the kind of place."""
 
     key: str
     place: str
     action: str
-    among: tuple[str, ...] = ()
 
     @property
     def reply(self) -> str:
@@ -228,8 +223,7 @@ class _Decision:
                 return Choice(object_type, kind(str(here)), action)
         if here in memory.closed and f"open {here}" in self.admissible and self._worth_opening(object_type):
             return Choice(object_type, kind(here), f"open {here}")
-        known = self._known_place(object_type)
-        return self._go(object_type, known) if known else self._search(object_type)
+        return self._go(object_type, self._next_place(object_type))
 
     def _worth_opening(self, object_type: str) -> bool:
         """Whether to look into a closed place here, rather than go to a better one."""
@@ -243,29 +237,20 @@ class _Decision:
         """Places not visited; the goal's own is left out, for what is wanted there is not there yet."""
         return [name for name in self.memory.unvisited() if kind(name) != self.goal.place]
 
-    def _known_place(self, object_type: str) -> str | None:
-        """Where the object was seen; else where it is kept, if that was not looked into yet."""
+    def _next_place(self, object_type: str) -> str:
+        """Where the object was seen; else where it is kept; else a likely place; else any other."""
         memory = self.memory
         elsewhere = [name for name in memory.receptacles if name != memory.at]
         seen = [name for name in memory.places_of(object_type) if name in elsewhere]
+        if seen:
+            return seen[0]
+        unvisited = self._searchable() or [name for name in memory.unvisited() if name in elsewhere]
         unopened = [name for name in elsewhere if name in memory.closed]
-        kept = self.facts.get(object_type)
-        open_to_search = [name for name in (*self._unvisited(), *unopened) if kind(name) == kept]
-        return next(iter((*seen, *open_to_search)), None)
-
-    def _search(self, object_type: str) -> Choice:
-        """A place not looked into yet, a likely one if there is any left; of several of a kind the first."""
-        memory = self.memory
-        elsewhere = [name for name in memory.receptacles if name != memory.at]
-        unopened = [name for name in elsewhere if name in memory.closed]
-        likely = [name for name in self._unvisited() if kind(name) not in UNLIKELY]
-        among = likely or unopened or self._unvisited() or elsewhere
-        drawn = kind(self.draw.choice(among))
-        choice = self._go(object_type, next(name for name in among if kind(name) == drawn))
-        return replace(choice, among=tuple(among))
-
-    def _unvisited(self) -> list[str]:
-        return self._searchable() or [name for name in self.memory.unvisited() if name != self.memory.at]
+        kept = [name for name in (*unvisited, *unopened) if kind(name) == self.facts.get(object_type)]
+        if kept:
+            return kept[0]
+        likely = [name for name in unvisited if kind(name) not in UNLIKELY]
+        return self.draw.choice(likely or unopened or unvisited or elsewhere)
 
     @staticmethod
     def _go(key: str, place: str) -> Choice:

@@ -94,8 +94,6 @@ class WarmupSettings:
             kind, within the reply.
         sighting_weight (`float`, *optional*, defaults to `0.1`):
             Weight of the supervision of attention to things of the wanted kind that the prompt names.
-        choice_weight (`float`, *optional*, defaults to `0.3`):
-            Weight of choosing as freely as a blind search does.
         naming_weight (`float`, *optional*, defaults to `1.0`):
             Weight of naming the fact at its place on the page.
         save_every (`int`, *optional*, defaults to `200`):
@@ -126,7 +124,6 @@ class WarmupSettings:
     copy_weight: float = 0.3
     glance_weight: float = 0.1
     sighting_weight: float = 0.1
-    choice_weight: float = 0.3
     naming_weight: float = 1.0
     save_every: int = 200
     seed: int = 0
@@ -171,7 +168,6 @@ class WarmupSettings:
             "looking up": self.attention_weight,
             "glancing": self.glance_weight,
             "copying": self.copy_weight,
-            "choosing": self.choice_weight,
             "sighting": self.sighting_weight,
         }
 

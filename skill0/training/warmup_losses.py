@@ -28,19 +28,6 @@ def imitation_loss(logits: torch.Tensor, targets: torch.Tensor, learned: torch.T
     return functional.cross_entropy(logits[learned], targets[learned])
 
 
-def choice_loss(logits: torch.Tensor, shares: torch.Tensor) -> torch.Tensor:
-    """Mean cross-entropy against what a free choice is drawn from, less that draw's own entropy: 0 when the
-    policy draws in the same way.
-
-    Args:
-        logits: (choices, vocabulary).
-        shares: (choices, vocabulary), rows summing to one.
-    """
-    wanted = shares > 0
-    ratios = shares.clamp_min(_FLOOR).log() - logits.log_softmax(dim=-1)  # (choices, vocabulary)
-    return torch.where(wanted, shares * ratios, 0.0).sum(dim=-1).mean()
-
-
 def attention_loss(
     attention: torch.Tensor, heads: slice, rows: torch.Tensor, queries: torch.Tensor, sources: torch.Tensor
 ) -> torch.Tensor:

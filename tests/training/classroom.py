@@ -39,7 +39,7 @@ TINY = TinyPolicySettings(
     vision_intermediate_size=32,
 )
 PROMPT = (
-    "task: put a hot {thing} in shelf. | holding: nothing | unvisited: cabinet 1, cabinet 2, fridge 1"
+    "task: put a hot {thing} in shelf. | holding: nothing | unvisited: cabinet 1, fridge 1, shelf 1"
     " | see: You are in the middle of a room."
 )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-from dataclasses import replace
 
 import pytest
 from classroom import AGENT, FACTS, FILES, demonstrations, pupil
@@ -68,19 +67,6 @@ def test_a_kind_that_is_not_named_itself_is_copied_from_its_numbered_names(proce
     tokens = spelled(processor, lesson)
     copied = {tokens[query + 1]: {tokens[place] for place in places} for query, places in lesson.copies}
     assert copied["cabinet"] == {"cabinet 1"}
-
-
-def test_a_free_choice_may_be_made_otherwise(processor, writer):
-    episode = demonstrations().episodes[2]
-    blind = replace(episode, among=(("cabinet 1", "cabinet 2", "fridge 1"), ()))
-    drawn, known = writer.action_lessons(blind)
-    assert known.choice is None
-    assert all(known.learned)
-    query, tokens = drawn.choice
-    # Two cabinets and a fridge: two shares of three for the cabinets.
-    assert [processor.tokenizer.decode([token]) for token in tokens] == ["cabinet", "cabinet", "fridge"]
-    value = query + 1 - len(drawn.turn.prompt_ids)
-    assert [number for number, learned in enumerate(drawn.learned) if not learned] == [value]
 
 
 def test_without_a_page_there_is_nothing_to_look_up(writer):

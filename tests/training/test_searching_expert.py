@@ -110,9 +110,7 @@ def test_a_closed_place_is_opened_if_the_object_may_be_in_it():
 
 def test_the_blind_search_tries_every_place_but_the_goals_own_by_the_seed():
     drawn = {choose({}, "put a hot mug in shelf.", seed=seed) for seed in range(60)}
-    assert drawn == {"go to cabinet 1", "go to fridge 1"}  # of several of a kind the first
-    decision = SearchingExpert().choose(state("put a hot mug in shelf."), seed=0)
-    assert decision.among == ("cabinet 1", "cabinet 2", "fridge 1")
+    assert drawn == {f"go to {place}" for place in ("cabinet 1", "cabinet 2", "fridge 1")}
     assert choose({}, "put a hot mug in shelf.", seed=3) == choose({}, "put a hot mug in shelf.", seed=3)
 
 

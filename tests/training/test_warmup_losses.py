@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from skill0.training.warmup_losses import FactNamer, attention_loss, choice_loss, imitation_loss, naming_loss
+from skill0.training.warmup_losses import FactNamer, attention_loss, imitation_loss, naming_loss
 
 
 def test_imitation_is_the_mean_cross_entropy_of_the_learned_tokens():
@@ -17,14 +17,6 @@ def test_imitation_is_the_mean_cross_entropy_of_the_learned_tokens():
     # Learned are the first (ln 4) and the second (-ln 3/6 = ln 2); the third does not count.
     learned = torch.tensor([[True, True, False]])
     assert imitation_loss(logits, targets, learned).item() == pytest.approx((math.log(4) + math.log(2)) / 2)
-
-
-def test_choosing_costs_nothing_when_the_policy_draws_as_the_expert_does():
-    logits = torch.tensor([[math.log(3), 0.0, -math.inf]])  # softmax (3, 1, 0) / 4
-    assert choice_loss(logits, torch.tensor([[0.75, 0.25, 0.0]])).item() == pytest.approx(0.0, abs=1e-6)
-    # Even shares: (ln 1/2 - ln 3/4) / 2 + (ln 1/2 - ln 1/4) / 2 = ln(4/3) / 2
-    even = choice_loss(logits, torch.tensor([[0.5, 0.5, 0.0]]))
-    assert even.item() == pytest.approx(math.log(4 / 3) / 2)
 
 
 def test_attention_counts_what_the_chosen_heads_pay_to_all_sources_together():
