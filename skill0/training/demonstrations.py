@@ -54,8 +54,7 @@ class DemonstrationSettings:
             Under which skill files every game is played: "all" of its task's files, "some" of them (at
             least one is missing, by the seed), "none".
         detours (`float`, *optional*, defaults to `0.1`):
-            Probability of a step the expert would not have chosen: a walk, while nothing is held, or a
-            command that is not accepted.
+            Probability of a step the expert would not have chosen, while nothing is held.
         max_steps (`int`, *optional*, defaults to `30`):
             Turns after which an episode is given up.
 
@@ -236,13 +235,8 @@ class _Recorder:
         # Without its state, whose history grows with every turn, a prompt is light to keep.
         self._turns[state.task.id, arm, state.step] = (replace(item, page=page, state=None), choice.reply)
         draw = random.Random(f"detour {item.seed}")
-        if draw.random() >= self.detours:
-            return choice.reply
-        memory = remember(state)
         walks = [action for action in state.observation.admissible or () if action.startswith("go to ")]
-        if draw.random() < 0.5 and memory.at is not None:
-            return replace(choice, action=f"go to {memory.at}").reply  # not accepted: one is there already
-        if walks and memory.holding is None:
+        if walks and draw.random() < self.detours and remember(state).holding is None:
             return replace(choice, action=draw.choice(walks)).reply
         return choice.reply
 

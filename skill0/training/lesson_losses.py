@@ -37,7 +37,6 @@ def loss_counts(lessons: Sequence[Lesson]) -> dict[str, int]:
         "looking up": len(look_ups),
         "glancing": sum(len(lesson.glances) for lesson in lessons),
         "copying": sum(len(lesson.copies) for lesson in lessons),
-        "sighting": sum(len(lesson.sightings) for lesson in lessons),
     }
 
 
@@ -47,8 +46,7 @@ def lesson_losses(
     """The losses that these lessons have something for, by name:
 
     "acting" and "reading" (cross-entropy of the two kinds of lessons), "naming", and with `attentions` also
-    "looking up", "glancing",
-    "sighting" and "copying". Attention needs the model's eager implementation.
+    "looking up", "glancing" and "copying". Attention needs the model's eager implementation.
     """
     batch = collate_turns(
         [lesson.turn for lesson in lessons], pad_token_id=pad_id, image_token_id=image_id, device=model.device
@@ -124,8 +122,7 @@ class _Marks:
 def _attention_losses(
     lessons: Sequence[Lesson], marks: _Marks, attentions: Sequence[torch.Tensor], middle: int, width: int
 ) -> dict[str, Loss]:
-    """Half of the middle layer's heads look facts up, the others copy; half of the first layer's glance; in
-    the layer before the middle, half look for what is wanted."""
+    """Half of the middle layer's heads look facts up, the others copy; half of the first layer's glance."""
     tokens, heads = attentions[0].shape[-1], attentions[0].shape[1]
     found = {}
     if len(marks.query):
@@ -137,14 +134,7 @@ def _attention_losses(
         (row, query, (source,)) for row, lesson in enumerate(lessons) for query, source in lesson.glances
     ]
     copies = [(row, query, sources) for row, lesson in enumerate(lessons) for query, sources in lesson.copies]
-    sightings = [
-        (row, query, places) for row, lesson in enumerate(lessons) for query, places in lesson.sightings
-    ]
-    for name, found_marks, layer in (
-        ("glancing", glances, 0),
-        ("sighting", sightings, middle - 1),
-        ("copying", copies, middle),
-    ):
+    for name, found_marks, layer in (("glancing", glances, 0), ("copying", copies, middle)):
         if found_marks:
             row, query, sources = _columns(found_marks, lessons, width, tokens, attentions[0].device)
             which = slice(heads // 2, heads)

@@ -8,9 +8,7 @@ no end of them. Both are `Turn`s, with marks for the auxiliary losses, as positi
 - *copies*: the token before a name that also stands in the prompt's text, and the places where it stands (for
   the name of a kind, "cabinet", places where one of that kind is named, if it does not stand there itself);
 - *glances*: the token before a value or a name, and the word in the reply that says what is wanted: the key
-  before a value, the kind of thing or place before a numbered name;
-- *sightings*: the token before the thought's value, and the places in the prompt's text where a thing of the
-  kind that is wanted is named.
+  before a value, the kind of thing or place before a numbered name.
 
 Left out on purpose: marks in the history part of a page, in skills shown as full sentences, and for words
 that are not one token.
@@ -59,8 +57,8 @@ class LookUp:
 class Lesson:
     """A turn to imitate. `learned` marks the completion tokens that the cross-entropy is over.
 
-    `copies` and `sightings` pair a query position with source positions in the prompt's text; `glances` pairs
-    one with the position in the completion to look back at.
+    `copies` pairs a query position with the source positions in the prompt's text; `glances` pairs one with
+    the position in the completion to look back at.
     """
 
     turn: Turn
@@ -68,7 +66,6 @@ class Lesson:
     look_ups: tuple[LookUp, ...] = ()
     copies: tuple[tuple[int, tuple[int, ...]], ...] = ()
     glances: tuple[tuple[int, int], ...] = ()
-    sightings: tuple[tuple[int, tuple[int, ...]], ...] = ()
 
 
 class LessonWriter:
@@ -123,12 +120,7 @@ class LessonWriter:
         if not pair or key not in completion or value not in completion:
             return lesson
         words = {pair[1]: completion.index(key), pair[2]: completion.index(value)}
-        wanted = tuple(place for place, token in enumerate(prompt_ids) if self._kind(token) == pair[1])
-        lesson = replace(
-            lesson,
-            glances=self._glances(len(prompt_ids), completion, words, pair[1], pair[2]),
-            sightings=((len(prompt_ids) + words[pair[2]] - 1, wanted),) if wanted else (),
-        )
+        lesson = replace(lesson, glances=self._glances(len(prompt_ids), completion, words, pair[1], pair[2]))
         if prompt.page is None or facts.get(pair[1]) != pair[2]:
             return lesson
         place = fact_places(prompt.page, {pair[1]: pair[2]})[pair[1]]

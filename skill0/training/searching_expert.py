@@ -26,9 +26,6 @@ TOOLS = {
 }
 """Task type -> what is done to the object, and the receptacle type that does it."""
 
-NOTHING = "Nothing happens."
-"""The engine's answer to a command that it does not accept."""
-
 UNLIKELY = frozenset({"bathtubbasin", "coffeemachine", "microwave", "sinkbasin", "stoveburner", "toaster"})
 """Receptacle types that a blind search leaves for last: things are used there rather than kept."""
 
@@ -193,16 +190,12 @@ class _Decision:
         self.goal = parse_goal(state.task.instruction)
         self.task_type = state.task.task_type
         self.memory = remember(state)
-        self.seen = state.observation.text
         self.facts = facts
         self.admissible = state.observation.admissible or ()
         self.draw = draw
 
     def choice(self) -> Choice:
-        held, here = self.memory.holding, self.memory.at
-        if held is None and self.seen.startswith(NOTHING) and f"examine {here}" in self.admissible:
-            # A reader of the last observation alone no longer knows what is here.
-            return Choice(self.goal.object, kind(str(here)), f"examine {here}")
+        held = self.memory.holding
         if held is None:
             return self._seek(self.goal.object, take=True)
         if kind(held) != self.goal.object:

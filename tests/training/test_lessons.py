@@ -52,23 +52,6 @@ def test_an_action_lesson_marks_look_up_glances_and_copies(processor, writer):
     assert copied == {"mug": {"mug"}, "cabinet 1": {"cabinet 1"}}
 
 
-def test_where_the_wanted_thing_is_in_sight_it_is_marked(processor, writer):
-    unseen, seen = writer.action_lessons(demonstrations().episodes[0])
-    assert unseen.sightings == ()
-    ((query, places),) = seen.sightings
-    tokens = spelled(processor, seen)
-    assert tokens[query - 1 : query + 2] == ["mug", " ", "cabinet"]
-    assert {tokens[place] for place in places} == {"mug 1"}
-
-
-def test_a_kind_that_is_not_named_itself_is_copied_from_its_numbered_names(processor, writer):
-    # Without the page, the thought's "cabinet" can come from the "cabinet 1" in sight alone.
-    lesson = writer.action_lessons(demonstrations().episodes[2])[1]
-    tokens = spelled(processor, lesson)
-    copied = {tokens[query + 1]: {tokens[place] for place in places} for query, places in lesson.copies}
-    assert copied["cabinet"] == {"cabinet 1"}
-
-
 def test_without_a_page_there_is_nothing_to_look_up(writer):
     plain = demonstrations().episodes[2]
     assert plain.trajectory.arm == ()

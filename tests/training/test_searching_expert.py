@@ -122,16 +122,6 @@ def test_places_where_nothing_is_kept_come_last():
     assert choose({}, "put a hot mug in shelf.", *visited) == "go to microwave 1"
 
 
-def test_after_a_command_that_failed_the_expert_looks_again():
-    arrived = ("go to shelf 1", "You arrive at shelf 1. On the shelf 1, you see a mug 2.")
-    failed = ("take mug 3 from shelf 1", "Nothing happens.")
-    commands = ("examine shelf 1", "take mug 2 from shelf 1")
-    assert choose({}, "put a hot mug in cabinet.", arrived, failed, admissible=commands) == "examine shelf 1"
-    seen = ("examine shelf 1", "On the shelf 1, you see a mug 2.")
-    after = choose({}, "put a hot mug in cabinet.", arrived, failed, seen, admissible=commands)
-    assert after == "take mug 2 from shelf 1"
-
-
 def test_replies_name_key_and_place_and_are_valid():
     item = PolicyInput("", "", None, seed=1, state=state("put a hot mug in shelf."))
     expert = SearchingExpert({"mug": "fridge"})

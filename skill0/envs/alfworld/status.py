@@ -1,5 +1,4 @@
-"""One line about an episode's state, kept from the observations alone: what is held, what was not visited, and
-where the agent is (which "Nothing happens." does not say).
+"""One line about an episode's state, kept from the observations alone: what is held, what was not visited.
 
 It tells nothing that an attentive reader of the episode would not know. Very short prompts show it instead of
 a history.
@@ -24,13 +23,11 @@ class EpisodeStatus:
 
     def __init__(self, intro: str):
         self._held = ""
-        self._at = ""
         self._unvisited = sorted(receptacles_named(intro), key=_by_name_and_number)
 
     def update(self, observation: str) -> None:
         """Take in the engine's answer to one command."""
         if match := _ARRIVED.match(observation):
-            self._at = match[1]
             self._unvisited = [name for name in self._unvisited if name != match[1]]
         elif match := _TAKEN.match(observation):
             self._held = match[1]
@@ -38,9 +35,8 @@ class EpisodeStatus:
             self._held = ""
 
     def __str__(self) -> str:
-        """For instance "holding: mug 2 | unvisited: cabinet 1, fridge 1 | at: shelf 1"."""
-        unvisited = ", ".join(self._unvisited) or "none"
-        return f"holding: {self._held or 'nothing'} | unvisited: {unvisited} | at: {self._at or 'start'}"
+        """For instance "holding: mug 2 | unvisited: cabinet 1, fridge 1"."""
+        return f"holding: {self._held or 'nothing'} | unvisited: {', '.join(self._unvisited) or 'none'}"
 
 
 def receptacles_named(intro: str) -> list[str]:
