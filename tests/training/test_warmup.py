@@ -37,7 +37,7 @@ def test_it_memorises_a_handful_of_turns(tmp_path):
     model, processor = pupil()
     settings = WarmupSettings(
         reading_steps=0,
-        acting_steps=60,
+        acting_steps=150,
         replayed_lessons=0,
         plain_lessons=4,
         skilled_lessons=4,
