@@ -219,7 +219,7 @@ def _tell_deepspeed_of_processes(args: Skill0Config) -> None:
     plugin = args.deepspeed_plugin
     if plugin is None or plugin.zero_stage != 3:
         return
-    import deepspeed
+    import deepspeed  # pyright: ignore[reportMissingImports]
     import torch
 
     if torch.distributed.is_initialized() and not deepspeed.comm.is_initialized():
