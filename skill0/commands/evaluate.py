@@ -13,6 +13,7 @@ from skill0.agent import AgentLoop, AgentSettings, RandomPolicy, Sampling
 from skill0.envs import EnvPool, Task
 from skill0.errors import ConfigError
 from skill0.evaluation import evaluate
+from skill0.evaluation.measuring import WITH, WITHOUT
 from skill0.evaluation.running import Arm
 from skill0.skills import SkillBank, group_by_relevance, skills_in_context
 
@@ -43,12 +44,12 @@ def evaluate_policy(
 
     chosen = _tasks(games, split, tasks, convention_seed, seed)
     settings = _agent_settings(policy)
-    arms: dict[str, Arm] = {"without skills": lambda task: ()}
+    arms: dict[str, Arm] = {WITHOUT: lambda task: ()}
     if skills is not None:
         bank = SkillBank.load(skills)
         grouping = group_by_relevance(bank, chosen)
         Console().print(grouping.table())
-        arms["with skills"] = lambda task: skills_in_context(bank, grouping, bank.names, task.task_type)
+        arms[WITH] = lambda task: skills_in_context(bank, grouping, bank.names, task.task_type)
     env = AlfWorldEnvFactory(max_steps=settings.max_steps, cache_dir=str(default_cache_dir()))
     with EnvPool(env, workers=workers) as pool:
         report = evaluate(

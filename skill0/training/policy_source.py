@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -55,8 +54,6 @@ def prepare_policy(
 def _build_and_warm_up(
     recipe: Recipe, section: WarmupSection, world: World, config: Skill0Config, folder: Path, console: Console
 ) -> None:
-    import os
-
     from skill0.policy import build_tiny_policy, save_policy
 
     demonstrations = _demonstrate(recipe, section, world, config, console)
@@ -68,11 +65,10 @@ def _build_and_warm_up(
         # Official games have no conventions that a page could state: there is nothing to read aloud.
         learning = replace(learning, reading_steps=0, reading_lessons=0, replayed_lessons=0)
     report = warm_up(model, processor, demonstrations, learning, folder)
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "report.json", json.loads(json.dumps(report.to_json(), default=float)))
+    write_json(folder / "report.json", report.to_json())
     # Whole or not at all: a folder named "policy" is taken for a finished warm-up.
     save_policy(model, processor, folder / "policy-in-progress")
-    os.replace(folder / "policy-in-progress", folder / "policy")
+    (folder / "policy-in-progress").rename(folder / "policy")
 
 
 def _demonstrate(

@@ -13,7 +13,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args, get_type_hints
 
 import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -238,13 +238,9 @@ def _explain(path: Path, text: str, error: ValidationError) -> str:
 def _keys_beside(location: tuple[str | int, ...]) -> list[str]:
     """The keys that the section holding `location` knows."""
     section: Any = Recipe
-    types = {
-        "environment": EnvironmentSection, "households": HouseholdSettings, "skills": SkillsSection,
-        "policy": PolicySection, "tiny": TinyPolicySettings, "warmup": WarmupSection,
-        "demonstrations": DemonstrationSettings, "learning": WarmupSettings, "evaluation": EvaluationSection,
-    }  # fmt: skip
     for part in location[:-1]:
-        section = types.get(str(part), section)
+        hint = get_type_hints(section)[str(part)]
+        section = next(kind for kind in (hint, *get_args(hint)) if dataclasses.is_dataclass(kind))
     return [f.name for f in dataclasses.fields(section)]
 
 

@@ -14,7 +14,9 @@ from typing import Any
 from skill0.agent import AgentLoop, RolloutGroup, Sampling
 from skill0.context import contact_sheet
 from skill0.curriculum import CurriculumChange
+from skill0.curriculum.budget import first_step
 from skill0.envs.base import Task
+from skill0.evaluation.measuring import WITH, WITHOUT
 from skill0.skills import SkillFile
 
 PROBE_WITH, PROBE_WITHOUT = "probe/success_with_skills", "probe/success_without_skills"
@@ -57,7 +59,8 @@ def curriculum_figure(
             lines.plot(steps, deltas, marker="o", color=colours(row % 10), label=name)
     bars.set_yticks(range(len(file_names)), file_names)
     bars.invert_yaxis()
-    edges = [round(stage * total_steps / len(budgets)) for stage in range(len(budgets) + 1)]
+    stages = len(budgets)
+    edges = [first_step(stage, total_steps, stages) for stage in range(1, stages + 1)] + [total_steps]
     for budget, start, end in zip(budgets, edges[:-1], edges[1:], strict=True):
         bars.axvline(start, color="black", linewidth=0.8, linestyle="--")
         bars.text((start + end) / 2, -0.75, f"budget {budget}", ha="center", fontsize=9)
@@ -85,8 +88,8 @@ def success_figure(
     plot = _pyplot()
     figure, axes = plot.subplots(figsize=(9, 4.5))
     for arm, key, colour in (
-        ("with skills", PROBE_WITH, "tab:blue"),
-        ("without skills", PROBE_WITHOUT, "tab:orange"),
+        (WITH, PROBE_WITH, "tab:blue"),
+        (WITHOUT, PROBE_WITHOUT, "tab:orange"),
     ):
         points = [(row["step"], row[key]) for row in rows if key in row]
         if points:

@@ -18,8 +18,8 @@ from rich.console import Console
 from rich.table import Table
 
 from skill0.agent import AgentLoop, RandomPolicy, Sampling
-from skill0.envs import EnvPool
 from skill0.evaluation import EvaluationReport, evaluate
+from skill0.evaluation.measuring import WITH, WITHOUT
 from skill0.training import report
 from skill0.training.callbacks import METRICS_FILE
 from skill0.training.checkpoints import newest_checkpoint
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from skill0.training.config import Skill0Config
     from skill0.training.trainer import Skill0Trainer
 
-WITHOUT, WITH, RANDOM = "without skills", "with skills", "random policy"
+RANDOM = "random policy"
 RESULTS_SCHEMA = 1
 
 
@@ -43,12 +43,13 @@ def run_recipe(recipe: Recipe) -> dict[str, Any]:
     Raises:
         Skill0Error: the recipe, its games, its skills or its run folder are not usable; see `skill0.errors`.
     """
+    from accelerate import PartialState
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # of loading and saving weights
     folder = run_folder(recipe)
     config = training_config(recipe, folder)
-    state = _process_state()
+    state = PartialState()
     console = Console(quiet=not state.is_main_process)
     if state.is_main_process:
         claim(folder, recipe)
@@ -98,12 +99,6 @@ def training_config(recipe: Recipe, folder: Path) -> Skill0Config:
 
     settings = {"report_to": [], "disable_tqdm": True, **recipe.training}
     return Skill0Config(output_dir=str(folder / "checkpoints"), seed=recipe.seed, **settings)
-
-
-def _process_state() -> Any:
-    from accelerate import PartialState
-
-    return PartialState()
 
 
 def _trainer(
@@ -165,12 +160,12 @@ def _with_random(
     found: EvaluationReport, world: World, trainer: Skill0Trainer, recipe: Recipe
 ) -> EvaluationReport:
     """The report with the arm of a policy that picks admissible commands at random."""
-    with EnvPool(world.env, workers=0) as pool:
-        loop = AgentLoop(RandomPolicy(), pool, replace(trainer.loop.settings, require_think=False))
-        chance = evaluate(
-            loop, world.heldout, {RANDOM: lambda task: ()}, sampling=Sampling(), seed=recipe.seed,
-            batch_size=recipe.evaluation.batch_size,
-        )  # fmt: skip
+    settings = replace(trainer.agent_settings, require_think=False)
+    loop = AgentLoop(RandomPolicy(), trainer.loop.pool, settings, trainer.renderer)
+    chance = evaluate(
+        loop, world.heldout, {RANDOM: lambda task: ()}, sampling=Sampling(), seed=recipe.seed,
+        batch_size=recipe.evaluation.batch_size, ranks=trainer.ranks,
+    )  # fmt: skip
     return replace(found, arms=(*found.arms, *chance.arms))
 
 
@@ -181,13 +176,10 @@ def _results(
     after: EvaluationReport,
     seconds: Mapping[str, float],
 ) -> dict[str, Any]:
-    summaries = {"before": before, "after": after}
-    arms = {
-        arm.name: {
-            when: found[arm.name].summary() for when, found in summaries.items() if _has(found, arm.name)
-        }
-        for arm in before.arms
-    }
+    arms: dict[str, dict[str, dict[str, Any]]] = {}
+    for when, found in (("before", before), ("after", after)):
+        for arm in found.arms:
+            arms.setdefault(arm.name, {})[when] = arm.summary()
     curriculum = trainer.curriculum
     return {
         "schema": RESULTS_SCHEMA,
@@ -209,10 +201,6 @@ def _results(
         "seconds": dict(seconds),
         "versions": versions(),
     }
-
-
-def _has(found: EvaluationReport, name: str) -> bool:
-    return any(arm.name == name for arm in found.arms)
 
 
 def _draw(
