@@ -39,3 +39,7 @@ class SkillFile:
     source: str = field(default="", compare=False)
     sha256: str = field(default="", compare=False)
     lines: tuple[int, ...] = field(default=(), compare=False)
+
+    def declares(self, task_type: str) -> bool:
+        """Whether the file declares that it serves a task type, by name or as one of all."""
+        return EVERY_TASK_TYPE in self.task_types or task_type in self.task_types

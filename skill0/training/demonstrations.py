@@ -8,8 +8,8 @@ episodes that were won are kept, and the share is reported.
 Now and then the expert is made to take a detour (a step it would not have chosen). What is imitated at that
 turn is still the expert's choice, and the turns after it show how to go on from there.
 
-Left out on purpose: demonstrations on official games (their walkthroughs tell no one why), and storing
-demonstrations on disk: collecting again gives the same ones.
+Left out on purpose: official games (see walkthroughs.py), and storing demonstrations on disk: collecting
+again gives the same ones.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from skill0.agent.settings import AgentSettings
 from skill0.agent.trajectory import INFRASTRUCTURE, RolloutGroup, Trajectory
 from skill0.context import ContextRenderer, Page
 from skill0.errors import ConfigError, EnvError
-from skill0.skills.skill import EVERY_TASK_TYPE, SkillFile
+from skill0.skills.skill import SkillFile
 from skill0.training.lessons import READING_REQUEST
 from skill0.training.searching_expert import SearchingExpert, facts_of, remember
 
@@ -149,9 +149,7 @@ def household_skills(game: Game, households: HouseholdSettings | None = None) ->
     if not game.convention:
         raise ConfigError(f"game {game.id!r} has no convention: only generated households have one")
     bank = bank_from_convention(game.convention, targets(households))
-    return tuple(
-        file for file in bank.files if game.task_type in file.task_types or EVERY_TASK_TYPE in file.task_types
-    )
+    return tuple(file for file in bank if file.declares(game.task_type))
 
 
 def collect_demonstrations(

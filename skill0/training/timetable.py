@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from skill0.errors import ConfigError
 from skill0.policy.encoding import PromptEncoder
-from skill0.skills.skill import EVERY_TASK_TYPE, SkillFile
+from skill0.skills.skill import SkillFile
 from skill0.training.lessons import Lesson, LessonWriter, thin_out
 from skill0.training.searching_expert import facts_of
 
@@ -86,9 +86,7 @@ class Timetable:
         convention = sample_convention(draw.getrandbits(32), self.households)
         bank = bank_from_convention(convention, kinds)
         task_type = draw.choice(sorted(kinds))
-        files: tuple[SkillFile, ...] = tuple(
-            file for file in bank.files if {task_type, EVERY_TASK_TYPE} & set(file.task_types)
-        )
+        files: tuple[SkillFile, ...] = tuple(file for file in bank if file.declares(task_type))
         if facts < _FULL_PAGE:
             files = thin_out(files, facts, draw)
         return self.writer.reading_lesson(files, facts_of(files), draw)
