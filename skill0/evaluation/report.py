@@ -28,7 +28,8 @@ class TaskOutcome:
     """One task under one arm.
 
     `skills` are the names of the files in context; `outcome` is "success", "failure" or "infrastructure", the
-    last with the failure's kind and message in `failure`. Tokens are sums over turns.
+    last with the failure's kind and message in `failure`. Tokens are sums over turns. `actions` are the
+    commands, one per turn, as the policy gave them.
     """
 
     task_id: str
@@ -41,6 +42,7 @@ class TaskOutcome:
     visual_tokens: int
     env_reward: float
     failure: str = ""
+    actions: tuple[str, ...] = ()
 
     @property
     def won(self) -> bool | None:
@@ -61,6 +63,7 @@ class TaskOutcome:
             visual_tokens=sum(turn.visual_tokens for turn in turns),
             env_reward=trajectory.env_reward,
             failure="" if failure is None else f"{failure.kind}: {failure.message}",
+            actions=tuple(turn.action for turn in turns),
         )
 
 
@@ -183,7 +186,7 @@ class EvaluationReport:
             "arms": {
                 arm.name: {
                     "summary": arm.summary(),
-                    "outcomes": [{**asdict(o), "skills": list(o.skills)} for o in arm.outcomes],
+                    "outcomes": [_outcome_to_json(outcome) for outcome in arm.outcomes],
                 }
                 for arm in self.arms
             },
@@ -251,5 +254,11 @@ def _rate_json(rate: Rate) -> dict[str, Any]:
     return {"successes": rate.successes, "tasks": rate.total, "rate": rate.value, "low": low, "high": high}
 
 
+def _outcome_to_json(outcome: TaskOutcome) -> dict[str, Any]:
+    return {**asdict(outcome), "skills": list(outcome.skills), "actions": list(outcome.actions)}
+
+
 def _outcome_from_json(data: Mapping[str, Any]) -> TaskOutcome:
-    return TaskOutcome(**{**data, "skills": tuple(data["skills"])})
+    # Reports of earlier versions have no actions.
+    tuples = {"skills": tuple(data["skills"]), "actions": tuple(data.get("actions", ()))}
+    return TaskOutcome(**{**data, **tuples})

@@ -1,4 +1,8 @@
-"""A look at success with and without skills while training goes on."""
+"""A look at success with and without skills while training goes on.
+
+Every probe leaves its whole report in `probes/step-000016.json` of the trainer's run folder, the one before
+the first step too; two figures of it are logged. What a probe plays is no part of training.
+"""
 
 from __future__ import annotations
 
@@ -11,10 +15,14 @@ from transformers import TrainerCallback
 from skill0.envs.base import Task
 from skill0.evaluation import evaluate
 from skill0.training.report import PROBE_WITH, PROBE_WITHOUT
+from skill0.training.run_folder import write_json
 
 if TYPE_CHECKING:
+    from skill0.evaluation import EvaluationReport
     from skill0.training.recipe import EvaluationSection
     from skill0.training.trainer import Skill0Trainer
+
+PROBES_FOLDER = "probes"
 
 
 class Probe(TrainerCallback):
@@ -37,13 +45,25 @@ class Probe(TrainerCallback):
         self.tasks = tasks
         self.settings = settings
 
+    def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == 0:
+            self._play(args, 0)
+
     def on_step_end(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
         if state.global_step % self.settings.probe_every and state.global_step != state.max_steps:
             return
+        found = self._play(args, state.global_step)
+        for arm, key in zip(found.arms, (PROBE_WITHOUT, PROBE_WITH), strict=True):
+            self.trainer.record(key, arm.success().value or 0.0)
+
+    def _play(self, args: Any, step: int) -> EvaluationReport:
         sampling = replace(args.validation_sampling(), temperature=self.settings.temperature)
         found = evaluate(
             self.trainer.loop, self.tasks, self.arms, sampling=sampling, seed=args.seed,
             batch_size=self.settings.batch_size, ranks=self.trainer.ranks,
         )  # fmt: skip
-        for arm, key in zip(found.arms, (PROBE_WITHOUT, PROBE_WITH), strict=True):
-            self.trainer.record(key, arm.success().value or 0.0)
+        if self.trainer.accelerator.is_main_process:
+            folder = args.run_folder / PROBES_FOLDER
+            folder.mkdir(parents=True, exist_ok=True)
+            write_json(folder / f"step-{step:06d}.json", found.to_json())
+        return found

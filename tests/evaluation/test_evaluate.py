@@ -186,6 +186,13 @@ def test_json_round_trip() -> None:
     assert restored.to_json() == report.to_json()
 
 
+def test_the_commands_are_kept_and_a_report_without_them_is_read() -> None:
+    data = report_of(knowing(), tasks=TASKS[:1]).to_json()
+    [outcome] = data["arms"]["plain"]["outcomes"]
+    assert outcome.pop("actions") == ["nothing", "nothing"]
+    assert EvaluationReport.from_json(data)["plain"].outcomes[0].actions == ()
+
+
 @pytest.mark.parametrize("damage", [{"schema": 2}, {"arms": {"a": {"outcomes": [{}]}}}, {"arms": []}])
 def test_a_report_that_cannot_be_read(damage: dict) -> None:
     data = report_of(knowing(), tasks=TASKS[:1]).to_json()
@@ -226,6 +233,6 @@ def test_progress() -> None:
 def test_an_outcome_keeps_what_happened() -> None:
     (outcome,) = report_of(knowing(), tasks=TASKS[:1], arms={"own file": own_file})["own file"].outcomes
     assert dataclasses.asdict(outcome) | {"text_tokens": 0, "visual_tokens": 0} == dataclasses.asdict(
-        TaskOutcome("heat-ash", "heat", ("heat",), "success", 1, 0, 0, 0, 1.0)
+        TaskOutcome("heat-ash", "heat", ("heat",), "success", 1, 0, 0, 0, 1.0, actions=("ash",))
     )
     assert grouping().files_for("heat") == ("general", "heat")
