@@ -158,6 +158,7 @@ class AgentLoop:
                 reward=0.0 if reply.valid else -self.settings.invalid_action_penalty,
                 text_tokens=max(0, len(output.prompt_ids) - visual_tokens),
                 visual_tokens=visual_tokens,
+                state=item.state,
             )
         )
 

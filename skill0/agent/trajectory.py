@@ -9,6 +9,7 @@ from skill0.envs.base import EnvFailure, Task
 from skill0.skills.skill import SkillFile
 
 if TYPE_CHECKING:
+    from skill0.agent.policy import EpisodeState
     from skill0.context import Page
 
 SUCCESS, FAILURE, INFRASTRUCTURE = "success", "failure", "infrastructure"
@@ -40,7 +41,8 @@ class Turn:
     `completion_ids` and `logprobs` are exactly as sampled (`logprobs` is None when the sampler gives
     none); `action_mask` marks the completion tokens inside the action tag. `observation` is the text
     the agent acted on, `reply` the decoded completion. `reward` is this turn's own part (the
-    invalid-action penalty; a positive figure is a bonus).
+    invalid-action penalty; a positive figure is a bonus). `state` is what the prompt was built from, so
+    that it can be built again with other skills; None for a turn made in another way.
     """
 
     prompt_ids: tuple[int, ...]
@@ -56,6 +58,7 @@ class Turn:
     reward: float
     text_tokens: int
     visual_tokens: int
+    state: EpisodeState | None = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from trl.trainer.grpo_config import GRPOConfig
 
 from skill0.errors import ConfigError
 from skill0.training.advantages import SCALES
+from skill0.training.internalization import InternalizationSettings
 from skill0.training.loss import MEANS, OBJECTIVES, LossSettings
 from skill0.training.rewards import RewardSettings
 
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 STATISTICS = ("trajectory", "row")
 FORMS = ("set", "marginal")
 SCOPES = ("relevant", "all")
+SOURCES = ("validation", "paired", "both")
+ARM_STATISTICS = ("arm", "group")
 
 UNSUPPORTED = {
     "mask_truncated_completions": "a reply cut off at max_completion_length is invalid and pays its penalty",
@@ -110,11 +113,38 @@ class Skill0Config(GRPOConfig):
             against the active set less the file (equation 15).
         always_keep (`list[str]`, *optional*):
             Files that are neither filtered nor ranked while the budget is above 0.
+        helpfulness_from (`str`, *optional*, defaults to `"validation"`):
+            What the curriculum decides by: `"validation"` episodes (the paper), or the `"paired"` groups of
+            the rounds since its last decision, which cost no extra episode. `"both"` decides by validation
+            and logs how the other compares. See docs/internalization.md.
+        selection_confidence (`float`, *optional*):
+            Posterior probability that a file helps (or does not) that a decision asks for; without it, the
+            point estimate decides, as in the paper. See docs/curriculum.md.
         num_validation_tasks (`int`, *optional*, defaults to `128`):
             Tasks held out of the training tasks to measure helpfulness with, spread over the task types.
             Not used when the trainer is given `validation_tasks`, or when helpfulness is not needed.
         validation_temperature (`float`, *optional*, defaults to `0.4`):
             Sampling temperature of validation and evaluation episodes; `0` is greedy.
+
+        > Parameters that control paired groups and the internalization loss (docs/internalization.md)
+
+        paired_fraction (`float`, *optional*, defaults to `0.0`):
+            Share of the groups that play half of their members with the active skills and half without.
+        arm_advantages (`str`, *optional*, defaults to `"arm"`):
+            Group statistics of a paired group: of each `"arm"`, or pooled over the `"group"`.
+        internalization_weight (`float`, *optional*, defaults to `0.0`):
+            Lambda_max: the factor of the internalization loss. `0` switches it off.
+        internalization_start (`int`, *optional*, defaults to `0`):
+            Optimizer step k0 at which the factor begins to rise from 0.
+        internalization_warmup_steps (`int`, *optional*, defaults to `1`):
+            Optimizer steps K that it takes to reach `internalization_weight`.
+        internalization_clip (`float`, *optional*, defaults to `1.0`):
+            Largest weight c of a turn.
+        internalization_weighting (`str`, *optional*, defaults to `"advantage"`):
+            What weighs a turn: its `"advantage"` (SIRI), its group's `"effect"`, or nothing (`"uniform"`).
+            A skill arm that always wins has no advantages, so `"advantage"` then learns nothing from it.
+        internalization_tokens (`str`, *optional*, defaults to `"action"`):
+            What is imitated: the `"action"` (SIRI), or the whole `"reply"`, thought included.
 
         > Parameters that control the estimator
 
@@ -171,8 +201,19 @@ class Skill0Config(GRPOConfig):
     helpfulness_rank: str = "helpfulness"
     helpfulness_form: str = "set"
     always_keep: list[str] = field(default_factory=list)
+    helpfulness_from: str = "validation"
+    selection_confidence: float | None = None
     num_validation_tasks: int = 128
     validation_temperature: float = 0.4
+
+    paired_fraction: float = 0.0
+    arm_advantages: str = "arm"
+    internalization_weight: float = 0.0
+    internalization_start: int = 0
+    internalization_warmup_steps: int = 1
+    internalization_clip: float = 1.0
+    internalization_weighting: str = "advantage"
+    internalization_tokens: str = "action"
 
     group_statistics: str = "trajectory"
     loss_mean: str = "trajectory"
@@ -205,9 +246,11 @@ class Skill0Config(GRPOConfig):
         self._check_choices()
         self._check_ranges()
         self._check_contradictions()
+        self._check_pairing()
         # Each of these checks its own part.
         self.agent_settings()
         self.reward_settings()
+        self.internalization_settings()
 
     def agent_settings(self) -> AgentSettings:
         """The part of the settings that the agent loop needs."""
@@ -240,6 +283,16 @@ class Skill0Config(GRPOConfig):
             unbiased_kl=self.use_bias_correction_kl,
             entropy_coef=self.entropy_coef,
             sapo_temperatures=(self.sapo_temperature_pos, self.sapo_temperature_neg),
+        )
+
+    def internalization_settings(self) -> InternalizationSettings:
+        return InternalizationSettings(
+            weight=self.internalization_weight,
+            start=self.internalization_start,
+            warmup_steps=self.internalization_warmup_steps,
+            clip=self.internalization_clip,
+            weighting=self.internalization_weighting,
+            tokens=self.internalization_tokens,
         )
 
     def rollout_sampling(self) -> Sampling:
@@ -297,6 +350,8 @@ class Skill0Config(GRPOConfig):
             "importance_sampling_level": ("token", "sequence"),
             "helpfulness_form": FORMS,
             "skill_scope": SCOPES,
+            "helpfulness_from": SOURCES,
+            "arm_advantages": ARM_STATISTICS,
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:
@@ -325,6 +380,12 @@ class Skill0Config(GRPOConfig):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ConfigError(f"{name}={value} must be finite and not negative")
+        if not 0 <= self.paired_fraction <= 1:
+            raise ConfigError(f"paired_fraction={self.paired_fraction} must lie between 0 and 1")
+        if self.selection_confidence is not None and not 0.5 < self.selection_confidence < 1:
+            raise ConfigError(
+                f"selection_confidence={self.selection_confidence} must lie between 0.5 and 1, or be None"
+            )
         if not self.env_timeout > 0:
             raise ConfigError(f"env_timeout={self.env_timeout} must be above 0 seconds")
 
@@ -351,4 +412,30 @@ class Skill0Config(GRPOConfig):
             raise ConfigError(
                 f"check_sampling compares full distributions, but top_p={self.top_p} and top_k={self.top_k} "
                 "cut them; switch one of them off"
+            )
+
+    def _check_pairing(self) -> None:
+        if self.paired_fraction > 0 and self.group_size % 2:
+            raise ConfigError(
+                f"num_generations={self.num_generations} must be even: paired_fraction="
+                f"{self.paired_fraction} plays half of a group with skills and half without"
+            )
+        if self.paired_fraction > 0 and self.skills_in == "none":
+            raise ConfigError(
+                f"paired_fraction={self.paired_fraction} compares episodes with and without skills, but "
+                "skills_in='none' never shows any"
+            )
+        if self.paired_fraction == 0 and self.internalization_weight > 0:
+            raise ConfigError(
+                f"internalization_weight={self.internalization_weight} needs paired groups to learn from; "
+                "set paired_fraction"
+            )
+        if self.paired_fraction == 0 and self.helpfulness_from != "validation":
+            raise ConfigError(
+                f"helpfulness_from={self.helpfulness_from!r} needs paired groups; set paired_fraction"
+            )
+        if self.helpfulness_form != "set" and self.helpfulness_from != "validation":
+            raise ConfigError(
+                f"helpfulness_from={self.helpfulness_from!r} compares the active set with none, which is "
+                f"helpfulness_form='set', not {self.helpfulness_form!r}"
             )

@@ -1,4 +1,4 @@
-"""An explicit internalization loss: what was done with skills is imitated without them. Not wired yet.
+"""The internalization loss: what was done with skills is imitated without them.
 
 SIRI (arXiv 2606.02355). Only its abstract and accounts by others could be read; the equations here are the
 reconstruction that fits all they say, not the paper's own print:
@@ -9,19 +9,61 @@ reconstruction that fits all they say, not the paper's own print:
     loss      L = - sum(g * w * log pi(token | plain context)) / max(1, sum(g))
     share     lambda(k) = lambda_max * min(1, (k - k0) / K), 0 before step k0
 
-Chosen where the accounts are silent: hard labels instead of a distribution, a lower bound of 0 on the weight,
-"used" decided by the caller. The tokens were sampled with skills in context and are scored without, so there
-are no old log-probabilities and there is no importance ratio: `logprobs` must come from a forward pass over
-the plain page. Pure functions; tests/training/test_internalization.py has numbers worked out by hand.
+The tokens were sampled with skills in context and are scored without, so there are no old log-probabilities
+and there is no importance ratio: `logprobs` must come from a forward pass over the plain prompt, which
+plain_view.py makes. The sum over g runs over a whole round and all processes.
+
+Chosen where the accounts are silent: hard labels instead of a distribution; a lower bound of 0 on the weight;
+a skill was used if skill files were in the context. Deviations: the gate asks that the episode was won, too
+(with SIRI's weight the others weigh nothing anyway); Delta_g is in units of the success reward; two other
+weights and another choice of tokens, see `InternalizationSettings`. docs/internalization.md tells why.
+Pure functions; tests/training/test_internalization.py has numbers worked out by hand.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
 
 import torch
 
 from skill0.errors import ConfigError
+
+WEIGHTINGS = ("advantage", "effect", "uniform")
+TOKENS = ("action", "reply")
+
+
+@dataclass(frozen=True)
+class InternalizationSettings:
+    """`weight` is lambda_max (0 switches the loss off), `start` k0 and `warmup_steps` K, in optimizer steps.
+
+    `clip` is c. `weighting` says what a turn's weight is before it is clipped to [0, c]: its "advantage"
+    (SIRI), its group's "effect" Delta_g, or 1 ("uniform"). `tokens`: the "action" tokens (SIRI) or the whole
+    "reply". Raises `ConfigError` when a figure is out of range; names are those of `Skill0Config`.
+    """
+
+    weight: float = 0.0
+    start: int = 0
+    warmup_steps: int = 1
+    clip: float = 1.0
+    weighting: str = "advantage"
+    tokens: str = "action"
+
+    def __post_init__(self) -> None:
+        if not (math.isfinite(self.weight) and self.weight >= 0):
+            raise ConfigError(f"internalization_weight={self.weight} must be finite and not negative")
+        if not self.clip > 0:
+            raise ConfigError(f"internalization_clip={self.clip} must be above 0")
+        if self.start < 0 or self.warmup_steps < 1:
+            raise ConfigError(
+                f"internalization_start={self.start} must be at least 0 and "
+                f"internalization_warmup_steps={self.warmup_steps} at least 1"
+            )
+        if self.weighting not in WEIGHTINGS:
+            raise ConfigError(f"internalization_weighting={self.weighting!r} must be one of {WEIGHTINGS}")
+        if self.tokens not in TOKENS:
+            raise ConfigError(f"internalization_tokens={self.tokens!r} must be one of {TOKENS}")
 
 
 def treatment_effects(
@@ -46,36 +88,33 @@ def treatment_effects(
     }
 
 
-def gate(used: torch.Tensor, effects: torch.Tensor, action_mask: torch.Tensor) -> torch.Tensor:
-    """Which tokens are imitated, bool (turns, tokens).
+def passes_gate(*, used: bool, won: bool, effect: float | None) -> bool:
+    """Whether an episode's replies are imitated. `effect` is Delta_g of its group, None if it has none."""
+    return used and won and effect is not None and effect > 0
 
-    `used` bool (turns,): a skill was used on the turn's trajectory. `effects` (turns,): Delta_g of its
-    group; NaN (no effect known) closes the gate. `action_mask` bool (turns, tokens): `Turn.action_mask`,
-    padded.
+
+def turn_weight(advantage: float, effect: float, settings: InternalizationSettings) -> float:
+    """w of one turn: its advantage, its group's effect, or 1; never negative, at most `settings.clip`."""
+    raw = {"advantage": advantage, "effect": effect, "uniform": 1.0}[settings.weighting]
+    return min(max(raw, 0.0), settings.clip)
+
+
+def internalization_loss(
+    logprobs: torch.Tensor, imitated: torch.Tensor, weights: torch.Tensor
+) -> torch.Tensor:
+    """What these turns add to L, a scalar.
+
+    Args:
+        logprobs: of the reply tokens in the *plain* context, (turns, tokens).
+        imitated: the gate g of every token, bool (turns, tokens).
+        weights: w / max(1, sum(g)) of every turn, constants here, (turns,). The sum is one number for the
+            whole round, so L does not depend on how turns are cut into batches and spread over processes.
     """
-    return (used & (effects > 0))[:, None] & action_mask
+    # `where`, not a product: a closed position may hold anything, and 0 * inf is not 0.
+    return torch.where(imitated, -logprobs * weights.detach()[:, None], 0.0).sum()
 
 
-def weight(advantages: torch.Tensor, largest: float) -> torch.Tensor:
-    """How much each turn is imitated: its advantage, never negative, at most `largest`, (turns,)."""
-    if not largest > 0:
-        raise ConfigError(f"the largest internalization weight must be above 0, got {largest}")
-    return advantages.clamp(0.0, largest)
-
-
-def internalization_loss(logprobs: torch.Tensor, gates: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
-    """The loss, a scalar; 0 where every gate is closed.
-
-    `logprobs` (turns, tokens): of the completion tokens in the *plain* context. `gates` bool (turns,
-    tokens). `weights` (turns,), which are constants here.
-    """
-    chosen = torch.where(gates, -logprobs * weights.detach()[:, None], 0.0)  # (turns, tokens)
-    return chosen.sum() / gates.sum().clamp(min=1)
-
-
-def share(step: int, *, first_step: int, warm_up_steps: int, largest: float) -> float:
-    """lambda(k), the loss's factor at training step `step`: rises linearly from 0 at `first_step` to
-    `largest`, `warm_up_steps` later."""
-    if warm_up_steps < 1:
-        raise ConfigError(f"warm_up_steps={warm_up_steps} must be at least 1")
-    return largest * min(1.0, max(0.0, (step - first_step) / warm_up_steps))
+def share(step: int, settings: InternalizationSettings) -> float:
+    """lambda(k), the loss's factor at optimizer step `step` (from 0): rises linearly from 0 at step `start`
+    to `weight`, `warmup_steps` later."""
+    return settings.weight * min(1.0, max(0.0, (step - settings.start) / settings.warmup_steps))

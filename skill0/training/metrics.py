@@ -24,11 +24,13 @@ if TYPE_CHECKING:
 @dataclass(frozen=True)
 class Summary:
     """What other processes need to know of a trajectory. `group` numbers its rollout group over all
-    processes; `counted` is False for an infrastructure failure, whose `failure` is its kind; `surprise` is
-    the sum of -log p over all sampled tokens. Counts are sums over turns."""
+    processes; `with_skills` tells whether skill files were in its context; `counted` is False for an
+    infrastructure failure, whose `failure` is its kind; `surprise` is the sum of -log p over all sampled
+    tokens. Counts are sums over turns."""
 
     group: int
     task_type: str
+    with_skills: bool
     counted: bool
     succeeded: bool
     failure: str
@@ -57,6 +59,7 @@ def summarise(
     return Summary(
         group=group,
         task_type=trajectory.task.task_type,
+        with_skills=bool(trajectory.arm),
         counted=trajectory.failure is None,
         succeeded=trajectory.succeeded,
         failure="" if trajectory.failure is None else trajectory.failure.kind,
@@ -98,9 +101,12 @@ def rollout_metrics(summaries: Sequence[Summary]) -> dict[str, float]:
         "context/visual_tokens": sum(summary.visual_tokens for summary in counted) / turns,
     }
     outcomes: defaultdict[str, list[bool]] = defaultdict(list)
+    arms: defaultdict[str, list[bool]] = defaultdict(list)
     for summary in counted:
         outcomes[summary.task_type].append(summary.succeeded)
-    metrics |= {f"success/{name}": fmean(won) for name, won in sorted(outcomes.items())}
+        arms["with_skills" if summary.with_skills else "without_skills"].append(summary.succeeded)
+    for kind in (outcomes, arms):
+        metrics |= {f"success/{name}": fmean(won) for name, won in sorted(kind.items())}
     factors = [factor for summary in counted for factor in summary.compressions]
     if factors:
         metrics["compression/mean_factor"] = fmean(factors)

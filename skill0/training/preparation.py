@@ -108,7 +108,8 @@ def split_tasks(
     bank: SkillBank | None,
     curriculum: Curriculum | None,
 ) -> tuple[list[Task], list[Task]]:
-    """Training and validation tasks: as given, or validation tasks held out where helpfulness is measured."""
+    """Training and validation tasks: as given, or validation tasks held out where helpfulness is measured
+    on them."""
     if validation_tasks is not None:
         check_ids(validation_tasks, "validation_tasks")
         return tasks, list(validation_tasks)
@@ -116,7 +117,7 @@ def split_tasks(
     filter = args.helpfulness_filter if curriculum is None else curriculum.filter
     rank = args.helpfulness_rank if curriculum is None else curriculum.rank
     never_shown = budgets is not None and not any(budgets)
-    if bank is None or never_shown or not uses_helpfulness(filter, rank):
+    if bank is None or never_shown or not uses_helpfulness(filter, rank) or args.helpfulness_from == "paired":
         return tasks, []
     return hold_out(tasks, args.num_validation_tasks, args.seed)
 
@@ -138,7 +139,11 @@ def resolve_skills(skills: str | Path | SkillBank | None) -> SkillBank | None:
 def check_curriculum_settings(
     args: Skill0Config, curriculum: Curriculum | None, bank: SkillBank | None
 ) -> None:
-    """Raises `ConfigError` when the curriculum given contradicts the settings or the bank."""
+    """Raises `ConfigError` when settings or the curriculum given contradict each other or the bank."""
+    if args.paired_fraction > 0 and bank is None:
+        raise ConfigError(
+            f"paired_fraction={args.paired_fraction} compares episodes with and without skills; give `skills`"
+        )
     if curriculum is None:
         return
     if bank is None:

@@ -4,7 +4,7 @@ A dataset row is one trajectory: TRL's sampler repeats every task `num_generatio
 processes in order, so a group may begin on one process and end on the next. Members keep their number in
 the group wherever they run, and every reply's random numbers follow from (seed, round, task, member, turn):
 rollouts do not depend on the number of processes, except where the model computes other numbers for other
-batches.
+batches. A paired group (see pairing.py) is played in two arms, with and without skills.
 
 Left out: TRL's own `_generate`, which cannot show a fresh image at every turn.
 """
@@ -12,7 +12,7 @@ Left out: TRL's own `_generate`, which cannot show a fresh image at every turn.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from skill0.agent import PolicyOutput, RolloutGroup
@@ -39,20 +39,32 @@ def local_groups(
     first_row: int,
     group_size: int,
     skills: Callable[[Task], tuple[SkillFile, ...]],
+    paired: Collection[int] = (),
 ) -> tuple[list[RolloutGroup], list[int]]:
     """The groups that this process plays part of, and the group number of each of its rows.
 
     `tasks` holds the task of each local row; `first_row` is the position of the first among the rows of all
-    processes, so that row r belongs to group r // group_size, as its member r % group_size.
+    processes, so that row r belongs to group r // group_size, at its place r % group_size.
+
+    A group whose number is in `paired` has two arms: its first half of places plays with skills, its second
+    half without, and both halves number their members from 0, so that member i of one arm draws the random
+    numbers of member i of the other. Where no skill is active for the task there is nothing to pair: the
+    group is an ordinary one. Elsewhere the member's number is its place.
     """
-    numbers = [(first_row + offset) // group_size for offset in range(len(tasks))]
+    rows = range(first_row, first_row + len(tasks))
     groups: list[RolloutGroup] = []
-    for number in dict.fromkeys(numbers):
-        rows = [offset for offset, owner in enumerate(numbers) if owner == number]
-        task = tasks[rows[0]]
-        first_member = (first_row + rows[0]) % group_size
-        groups.append(RolloutGroup(task, len(rows), skills(task), first_member))
-    return groups, numbers
+    for number in dict.fromkeys(row // group_size for row in rows):
+        places = [row % group_size for row in rows if row // group_size == number]
+        task = tasks[number * group_size + places[0] - first_row]
+        shown, half = skills(task), group_size // 2
+        arms = [(shown, range(group_size))]
+        if number in paired and shown:
+            arms = [(shown, range(half)), ((), range(half, group_size))]
+        for files, arm_places in arms:
+            here = [place - arm_places.start for place in places if place in arm_places]
+            if here:
+                groups.append(RolloutGroup(task, len(here), files, here[0]))
+    return groups, [row // group_size for row in rows]
 
 
 class TrainerPolicy:

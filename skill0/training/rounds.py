@@ -19,12 +19,15 @@ from skill0.agent import Turn
 from skill0.agent.prompting import blank_input
 from skill0.evaluation import measure_helpfulness
 from skill0.training import trl_internals
+from skill0.training.internalization import share
 from skill0.training.loss import STATISTICS
 from skill0.training.metrics import phase_seconds, rollout_metrics, summarise
+from skill0.training.pairing import group_effects, pair_metrics, paired_groups
+from skill0.training.plain_view import turns_to_internalize
 from skill0.training.rewards import trajectory_reward
 from skill0.training.rollout import derived_seed, local_groups
 from skill0.training.scoring import score_windows
-from skill0.training.turn_buffer import assign_credit, cut_windows, training_turns
+from skill0.training.turn_buffer import assign_credit, cut_windows, signal_share, training_turns
 
 if TYPE_CHECKING:
     from skill0.agent import AgentSettings, Trajectory
@@ -32,7 +35,7 @@ if TYPE_CHECKING:
     from skill0.policy import PromptEncoder
     from skill0.training.metrics import Summary
     from skill0.training.trainer import Skill0Trainer, Window
-    from skill0.training.turn_buffer import Credit
+    from skill0.training.turn_buffer import Credit, TrainingTurn
 
 logger = logging.getLogger(__name__)
 
@@ -48,6 +51,12 @@ def make_round(trainer: Skill0Trainer, rows: Sequence[Mapping[str, Any]]) -> lis
         first_row=first_row,
         group_size=args.group_size,
         skills=trainer.skills_for,
+        paired=paired_groups(
+            seed=args.seed,
+            round_number=number,
+            groups=args.round_size // args.group_size,
+            fraction=args.paired_fraction,
+        ),
     )
     hidden = args.disable_tqdm or not trainer.accelerator.is_main_process
     with tqdm(total=len(rows), desc="episodes", leave=False, disable=hidden) as bar:
@@ -71,15 +80,30 @@ def make_round(trainer: Skill0Trainer, rows: Sequence[Mapping[str, Any]]) -> lis
         ]
     )
     credit = assign_credit(
-        summaries, statistics=args.group_statistics, scale=args.scale_rewards, mean=args.loss_mean
+        summaries,
+        statistics=args.group_statistics,
+        scale=args.scale_rewards,
+        mean=args.loss_mean,
+        arms=args.arm_advantages,
     )
-    windows = _windows(trainer, trajectories, credit, first_row, derived_seed(args.seed, "windows", number))
+    effects = group_effects(summaries, args.success_reward)
+    mine = slice(first_row, first_row + len(rows))
+    plain_turns, learnt_from = turns_to_internalize(
+        trainer, trajectories, group_numbers, credit.advantages[mine], effects
+    )
+    windows = _windows(
+        trainer, trajectories, credit, first_row, plain_turns, derived_seed(args.seed, "windows", number)
+    )
     figures = rollout_metrics(summaries) | phase_seconds(summaries, trainer.accelerator.num_processes)
-    figures |= {"frac_reward_zero_std": credit.flat_groups} | curriculum_metrics(trainer, step)
+    figures |= {
+        "frac_reward_zero_std": credit.flat_groups,
+        "groups/signal": signal_share(summaries, credit),
+    }
+    figures |= pair_metrics(effects) | learnt_from | curriculum_metrics(trainer, step)
     figures |= score_windows(trainer, windows)
     trl_internals.record(trainer, "train", figures)
     if trainer.log_completions:
-        record_replies(trainer, trajectories, credit.advantages[first_row : first_row + len(rows)])
+        record_replies(trainer, trajectories, credit.advantages[mine])
     return windows
 
 
@@ -88,8 +112,7 @@ def update_curriculum(trainer: Skill0Trainer, step: int) -> None:
     curriculum, args = trainer.curriculum, trainer.args
     if curriculum is None or trainer.bank is None or trainer.grouping is None:
         return
-    steps_per_round = max(1, trainer.windows_per_round // args.gradient_accumulation_steps)
-    if not any(curriculum.due(due) for due in range(max(0, step - steps_per_round + 1), step + 1)):
+    if not any(curriculum.due(due) for due in range(max(0, step - trainer.steps_per_round + 1), step + 1)):
         return
     start = time.perf_counter()
     measured = {}
@@ -149,11 +172,18 @@ def record_replies(
 
 def record_learning(trainer: Skill0Trainer) -> None:
     """Logs what the loss was made of in one optimizer step, over all processes."""
-    sums = trainer.loss_sums.to(trainer.accelerator.device, torch.float32)
-    totals = trainer.accelerator.reduce(sums, reduction="sum")
+    sums = torch.cat([trainer.loss_sums, trainer.internalization_sum])
+    totals = trainer.accelerator.reduce(sums.to(trainer.accelerator.device, torch.float32), reduction="sum")
     assert isinstance(totals, torch.Tensor)
-    figures: dict[str, float] = dict(zip(STATISTICS, totals.tolist(), strict=True))
+    *values, internalization = totals.tolist()
+    figures: dict[str, float] = dict(zip(STATISTICS, values, strict=True))
     trainer.loss_sums.zero_()
+    trainer.internalization_sum.zero_()
+    if trainer.internalization.weight > 0:
+        # As in `compute_loss`: an optimizer step stands for the whole round that its windows are a part of.
+        factor = trainer.args.round_windows / trainer.current_gradient_accumulation_steps
+        trainer.record("internalization/loss", internalization * factor)
+        trainer.record("internalization/lambda", share(trainer.state.global_step, trainer.internalization))
     trainer.record("time/learning", trainer.seconds["learning"])
     trainer.seconds["learning"] = 0.0
     tokens = figures.pop("tokens")
@@ -185,7 +215,12 @@ def _advance(bar: Any, ended: int) -> None:
 
 
 def _windows(
-    trainer: Skill0Trainer, trajectories: Sequence[Trajectory], credit: Credit, first_row: int, seed: int
+    trainer: Skill0Trainer,
+    trajectories: Sequence[Trajectory],
+    credit: Credit,
+    first_row: int,
+    plain_turns: Sequence[TrainingTurn],
+    seed: int,
 ) -> list[Window]:
     """The windows of this process, as many and as large as those of the others."""
     # Where only advantages move the policy, turns without one change nothing: they are left out.
@@ -193,6 +228,7 @@ def _windows(
     mine = slice(first_row, first_row + len(trajectories))
     turns = training_turns(trajectories, credit.advantages[mine], credit.weights[mine])
     turns = [item for item in turns if everything or item.advantage != 0.0]
+    turns += plain_turns
     return cut_windows(
         turns,
         windows=trainer.args.round_windows,

@@ -4,6 +4,7 @@ SKILL0 (arXiv 2604.02268), algorithm 1. A training step, and where its parts are
 
     a curriculum round, if one is due     rounds.update_curriculum   skill0.curriculum, skill0.evaluation
     episodes, rewards, advantages         rounds.make_round          skill0.agent, rewards.py, advantages.py
+    skill-arm turns in the plain view     plain_view.py              internalization.py
     old and reference log-probabilities   scoring.py
     loss over micro-batches of turns      `compute_loss` below       loss.py, turn_batching.py
 
@@ -35,7 +36,8 @@ from skill0.skills import group_by_relevance, skills_in_context
 from skill0.training import persistence, preparation, rounds, trl_internals
 from skill0.training.callbacks import MetricsWriter, RestorePhase, SaveBetweenRounds
 from skill0.training.config import Skill0Config
-from skill0.training.loss import STATISTICS, LossParts, policy_loss
+from skill0.training.internalization import internalization_loss, share
+from skill0.training.loss import STATISTICS, policy_loss
 from skill0.training.metrics import evaluation_metrics
 from skill0.training.preparation import TaskSampler
 from skill0.training.rollout import TrainerPolicy, VllmPolicy, derived_seed, without_vision_tokens
@@ -152,6 +154,7 @@ class Skill0Trainer(GRPOTrainer):
                 optimizers=optimizers,
             )
         self.loss_settings = args.loss_settings()
+        self.internalization = args.internalization_settings()
         self.reward_settings = args.reward_settings()
         self.renderer = ContextRenderer()
         self.padding_turn = rounds.padding_turn(self.encoder, self.agent_settings, self.renderer)
@@ -161,6 +164,7 @@ class Skill0Trainer(GRPOTrainer):
         self.curriculum = curriculum
         self.helpfulness: dict[str, float] = {}
         self.loss_sums = torch.zeros(len(STATISTICS), dtype=torch.float64)
+        self.internalization_sum = torch.zeros(1, dtype=torch.float64)
         self.seconds = {"learning": 0.0, "round": 0.0}
         self.resumed: Skill0State | None = None
         self._pool: EnvPool | None = None
@@ -176,6 +180,11 @@ class Skill0Trainer(GRPOTrainer):
     def windows_per_round(self) -> int:
         """Calls of `training_step` that one round of rollouts serves."""
         return self.args.round_windows * self.num_iterations
+
+    @property
+    def steps_per_round(self) -> int:
+        """Optimizer steps that one round of rollouts serves; 1 where a step takes a round or more."""
+        return max(1, self.windows_per_round // self.args.gradient_accumulation_steps)
 
     @property
     def loop(self) -> AgentLoop:
@@ -278,10 +287,10 @@ class Skill0Trainer(GRPOTrainer):
         total = torch.zeros((), device=self.accelerator.device)
         for micro_batch in inputs[:-1]:
             with trl_internals.without_gradient_exchange(self, model):
-                loss = self._micro_batch_loss(model, micro_batch).loss * factor
+                loss = self._micro_batch_loss(model, micro_batch) * factor
                 trl_internals.backward_inside_window(self, loss)
             total += loss.detach()
-        loss = self._micro_batch_loss(model, inputs[-1]).loss * factor + total
+        loss = self._micro_batch_loss(model, inputs[-1]) * factor + total
         if not torch.isfinite(loss):
             raise PolicyError(
                 f"the loss at step {self.state.global_step} is {loss.item()}; lower the learning rate, or "
@@ -298,7 +307,9 @@ class Skill0Trainer(GRPOTrainer):
             device=self.accelerator.device,
         )
 
-    def _micro_batch_loss(self, model: Any, items: Sequence[TrainingTurn]) -> LossParts:
+    def _micro_batch_loss(self, model: Any, items: Sequence[TrainingTurn]) -> torch.Tensor:
+        """Policy loss of the turns that were sampled as they stand here, and internalization loss of those
+        that were sampled with skills and stand here without."""
         batch = self.collate(items)
         logprobs, entropies = trl_internals.token_logprobs(self, model, batch, entropies=True)
         assert entropies is not None
@@ -314,7 +325,11 @@ class Skill0Trainer(GRPOTrainer):
             sampler_ratio=batch.get("sampler_ratio"),
         )
         self.loss_sums += parts.sums.to(self.loss_sums)
-        return parts
+        if "imitation" not in batch:
+            return parts.loss
+        internalization = internalization_loss(logprobs, batch["imitated"], batch["imitation"])
+        self.internalization_sum += internalization.detach().to(self.internalization_sum)
+        return parts.loss + share(self.state.global_step, self.internalization) * internalization
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         start, rounds_before = time.perf_counter(), self.seconds["round"]

@@ -32,53 +32,75 @@ LOGPROB_KEYS = ("old_logprobs", "reference_logprobs", "sampler_ratio")
 class TrainingTurn:
     """A turn with its share in the loss: `advantage`, and `weight` of each of its completion tokens.
 
-    The other fields are filled in when the loss needs them: float32 (completion tokens,) on the CPU, except a
-    `sampler_ratio` per turn, (1,).
+    A turn of the internalization loss has `weight` 0 and `imitation` instead: the weight of each of the
+    tokens marked in `imitated`, the round's denominator included. The other fields are filled in when the
+    loss needs them: float32 (completion tokens,) on the CPU, except a `sampler_ratio` per turn, (1,).
     """
 
     turn: Turn
     advantage: float
     weight: float
+    imitation: float = 0.0
+    imitated: tuple[bool, ...] = ()
     old_logprobs: torch.Tensor | None = None
     reference_logprobs: torch.Tensor | None = None
     sampler_ratio: torch.Tensor | None = None
 
     @property
     def is_padding(self) -> bool:
-        return self.weight == 0.0
+        return self.weight == 0.0 and self.imitation == 0.0
+
+
+def _label(summary: Summary, arms: str) -> int:
+    """What a trajectory shares its statistics with: its group, or its arm of the group."""
+    return 2 * summary.group + (summary.with_skills if arms == "arm" else 0)
 
 
 @dataclass(frozen=True)
 class Credit:
-    """`advantages[i][t]` of turn t, `weights[i]` of trajectory i; `flat_groups`: see `advantages.grpo`."""
+    """`advantages[i][t]` of turn t, `weights[i]` of trajectory i; `flat_groups`: see `advantages.grpo`, where
+    an arm that has statistics of its own is a group."""
 
     advantages: list[tuple[float, ...]]
     weights: list[float]
     flat_groups: float
 
 
-def assign_credit(summaries: Sequence[Summary], *, statistics: str, scale: str, mean: str) -> Credit:
+def assign_credit(
+    summaries: Sequence[Summary], *, statistics: str, scale: str, mean: str, arms: str = "arm"
+) -> Credit:
     """Advantage of every turn and weight of every token, from the summaries of *all* processes.
 
     `statistics` is "trajectory" (total rewards, one advantage for all turns) or "row" (every turn an item of
-    its own); `scale` is that of `advantages.grpo`; `mean` that of `loss.trajectory_weights`.
+    its own); `scale` is that of `advantages.grpo`; `mean` that of `loss.trajectory_weights`. `arms`: the
+    statistics of a paired group are taken in each "arm", or pooled over the "group". Weights know no arms.
     """
     counted = [summary.counted for summary in summaries]
     groups = [summary.group for summary in summaries]
     weights = trajectory_weights([summary.tokens for summary in summaries], groups, counted, mean)
     if statistics == "trajectory":
-        result = grpo([summary.reward for summary in summaries], groups, counted=counted, scale=scale)
+        labels = [_label(summary, arms) for summary in summaries]
+        result = grpo([summary.reward for summary in summaries], labels, counted=counted, scale=scale)
         advantages = [
             (float(value),) * len(summary.turn_tokens)
             for value, summary in zip(result.values, summaries, strict=True)
         ]
         return Credit(advantages, weights, result.flat_groups)
-    rows = [(reward, s.group, s.counted) for s in summaries for reward in s.turn_rewards]
+    rows = [(reward, _label(s, arms), s.counted) for s in summaries for reward in s.turn_rewards]
     rewards, row_groups, row_counted = ([row[column] for row in rows] for column in range(3))
     result = grpo(rewards, row_groups, counted=row_counted, scale=scale)
     values = iter(result.values)
     advantages = [tuple(float(next(values)) for _ in summary.turn_rewards) for summary in summaries]
     return Credit(advantages, weights, result.flat_groups)
+
+
+def signal_share(summaries: Sequence[Summary], credit: Credit) -> float:
+    """The share of the groups with something that counts in which some turn has an advantage."""
+    groups = {summary.group for summary in summaries if summary.counted}
+    moved = {
+        summary.group for summary, values in zip(summaries, credit.advantages, strict=True) if any(values)
+    }
+    return len(moved) / len(groups) if groups else 0.0
 
 
 def training_turns(
@@ -130,14 +152,22 @@ def collate_training_turns(
     items: Sequence[TrainingTurn], *, pad_token_id: int, image_token_id: int, device: torch.device | str
 ) -> dict[str, Any]:
     """`collate_turns` of a micro-batch, with `advantages` and `weights` (turns,), `loss_mask` (turns, tokens)
-    without padding turns, and those of `LOGPROB_KEYS` that the turns carry, (turns, tokens)."""
+    of the turns that the policy loss is about, and those of `LOGPROB_KEYS` that the turns carry, (turns,
+    tokens). If some turn is one of the internalization loss: `imitation` (turns,) and `imitated`, bool
+    (turns, tokens).
+    """
     batch = collate_turns(
         [item.turn for item in items], pad_token_id=pad_token_id, image_token_id=image_token_id, device=device
     )
-    real = torch.tensor([not item.is_padding for item in items], device=device)  # (turns,)
-    batch["loss_mask"] = batch["completion_mask"] * real[:, None]  # (turns, tokens)
+    weighs = torch.tensor([item.weight != 0.0 for item in items], device=device)  # (turns,)
+    batch["loss_mask"] = batch["completion_mask"] * weighs[:, None]  # (turns, tokens)
     batch["advantages"] = torch.tensor([item.advantage for item in items], device=device)  # (turns,)
     batch["weights"] = torch.tensor([item.weight for item in items], device=device)  # (turns,)
+    if any(item.imitation for item in items):
+        batch["imitation"] = torch.tensor([item.imitation for item in items], device=device)  # (turns,)
+        batch["imitated"] = torch.zeros_like(batch["completion_mask"], dtype=torch.bool)  # (turns, tokens)
+        for row, item in enumerate(items):
+            batch["imitated"][row, : len(item.imitated)] = torch.tensor(item.imitated, dtype=torch.bool)
     for key in LOGPROB_KEYS:
         values = [getattr(item, key) for item in items]
         if values[0] is not None:
