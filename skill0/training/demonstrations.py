@@ -28,7 +28,7 @@ from skill0.context import ContextRenderer, Page
 from skill0.errors import ConfigError, EnvError
 from skill0.skills.skill import SkillFile
 from skill0.training.lessons import READING_REQUEST
-from skill0.training.searching_expert import SearchingExpert, facts_of, remember
+from skill0.training.searching_expert import Choice, SearchingExpert, facts_of, remember
 
 if TYPE_CHECKING:
     from skill0.agent.loop import Pool
@@ -82,13 +82,13 @@ class DemonstrationSettings:
 class Demonstration:
     """One won episode, and what to imitate at each of its turns.
 
-    `prompts` and `replies` have an entry per turn; `replies` are the expert's choices, which at a detour is
-    not what was played. `facts` are those that the skill files in context stated.
+    `prompts` and `choices` have an entry per turn; `choices` are the expert's, which at a detour is not what
+    was played. `facts` are those that the skill files in context stated.
     """
 
     trajectory: Trajectory
     prompts: tuple[PolicyInput, ...]
-    replies: tuple[str, ...]
+    choices: tuple[Choice, ...]
     facts: Mapping[str, str]
 
 
@@ -108,7 +108,7 @@ class Demonstrations:
 
     @property
     def turns(self) -> int:
-        return sum(len(episode.replies) for episode in self.episodes)
+        return sum(len(episode.choices) for episode in self.episodes)
 
     def lexicon(self) -> tuple[str, ...]:
         """The vocabulary that a tiny policy needs for what it reads and writes here, and for everything that
@@ -117,10 +117,10 @@ class Demonstrations:
 
         texts = {READING_REQUEST}
         if self.households is not None:
-            texts.update(f"{key} {value}, " for key, value in possible_facts(self.households))
+            texts.update(f"{key}: {value}, " for key, value in possible_facts(self.households))
         for episode in self.episodes:
-            texts.update(f"{key} {value}, " for key, value in episode.facts.items())
-            texts.update(episode.replies)
+            texts.update(f"{key}: {value}, " for key, value in episode.facts.items())
+            texts.update(choice.reply for choice in episode.choices)
             texts.update(text for prompt in episode.prompts for text in (prompt.system, prompt.text))
         return lexicon_from_texts(texts, VERB_PHRASES)
 
@@ -217,7 +217,7 @@ class _Recorder:
 
     detours: float
     expert: SearchingExpert = field(default_factory=SearchingExpert)
-    _turns: dict[tuple[str, tuple[str, ...], int], tuple[PolicyInput, str]] = field(default_factory=dict)
+    _turns: dict[tuple[str, tuple[str, ...], int], tuple[PolicyInput, Choice]] = field(default_factory=dict)
     _pages: dict[Page, Page] = field(default_factory=dict)
 
     def generate(self, inputs: Sequence[PolicyInput], sampling: Sampling) -> list[PolicyOutput]:
@@ -231,7 +231,7 @@ class _Recorder:
         page = None if item.page is None else self._pages.setdefault(item.page, item.page)
         arm = tuple(file.name for file in state.skills)
         # Without its state, whose history grows with every turn, a prompt is light to keep.
-        self._turns[state.task.id, arm, state.step] = (replace(item, page=page, state=None), choice.reply)
+        self._turns[state.task.id, arm, state.step] = (replace(item, page=page, state=None), choice)
         draw = random.Random(f"detour {item.seed}")
         walks = [action for action in state.observation.admissible or () if action.startswith("go to ")]
         if walks and draw.random() < self.detours and remember(state).holding is None:
@@ -244,7 +244,7 @@ class _Recorder:
         return Demonstration(
             trajectory,
             tuple(prompt for prompt, _ in turns),
-            tuple(reply for _, reply in turns),
+            tuple(choice for _, choice in turns),
             facts_of(skills),
         )
 

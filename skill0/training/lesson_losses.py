@@ -16,7 +16,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from skill0.context import batch_pixel_values
 from skill0.training.lessons import Lesson
 from skill0.training.turn_batching import collate_turns
-from skill0.training.warmup_losses import FactNamer, attention_loss, imitation_loss, naming_loss
+from skill0.training.warmup_losses import FactNamer, attention_loss, choice_loss, imitation_loss, naming_loss
 
 
 @dataclass(frozen=True)
@@ -37,6 +37,8 @@ def loss_counts(lessons: Sequence[Lesson]) -> dict[str, int]:
         "looking up": len(look_ups),
         "glancing": sum(len(lesson.glances) for lesson in lessons),
         "copying": sum(len(lesson.copies) for lesson in lessons),
+        "sighting": sum(len(lesson.sightings) for lesson in lessons),
+        "choosing": sum(lesson.choice is not None for lesson in lessons),
     }
 
 
@@ -45,8 +47,9 @@ def lesson_losses(
 ) -> dict[str, Loss]:
     """The losses that these lessons have something for, by name:
 
-    "acting" and "reading" (cross-entropy of the two kinds of lessons), "naming", and with `attentions` also
-    "looking up", "glancing" and "copying". Attention needs the model's eager implementation.
+    "acting" and "reading" (cross-entropy of the two kinds of lessons), "choosing", "naming", and with
+    `attentions` also "looking up", "glancing", "sighting" and "copying". Attention needs the model's eager
+    implementation.
     """
     batch = collate_turns(
         [lesson.turn for lesson in lessons], pad_token_id=pad_id, image_token_id=image_id, device=model.device
@@ -65,6 +68,7 @@ def lesson_losses(
         output.last_hidden_state[:, width - 1 : -1]
     )  # (turns, completion tokens, vocabulary)
     found = _cross_entropies(lessons, logits, batch["completion_ids"])
+    found |= _choices(lessons, logits)
     marks = _Marks.of(lessons, width, model.device)
     # hidden_states[n] is what goes into layer n (from 0): that layer looks up what was named there.
     middle = len(output.hidden_states) // 2
@@ -97,6 +101,22 @@ def _cross_entropies(
     return found
 
 
+def _choices(lessons: Sequence[Lesson], logits: torch.Tensor) -> dict[str, Loss]:
+    """The loss of free choices, if there are any; `right` is the share where an option would be chosen."""
+    free = [(row, lesson.choice) for row, lesson in enumerate(lessons) if lesson.choice is not None]
+    if not free:
+        return {}
+    among = torch.zeros(len(free), logits.shape[-1], dtype=torch.bool)  # (choices, vocabulary)
+    columns = []
+    for number, (row, (query, options)) in enumerate(free):
+        among[number, list(options)] = True
+        columns.append(query + 1 - len(lessons[row].turn.prompt_ids))
+    chosen = logits[[row for row, _ in free], columns]  # (choices, vocabulary)
+    among = among.to(logits.device)
+    right = among.gather(1, chosen.argmax(dim=-1, keepdim=True)).float().mean()
+    return {"choosing": Loss(choice_loss(chosen, among), right.item())}
+
+
 @dataclass(frozen=True)
 class _Marks:
     """The look-ups of a batch, each int64 (marks,): row, and columns in the padded batch."""
@@ -122,7 +142,8 @@ class _Marks:
 def _attention_losses(
     lessons: Sequence[Lesson], marks: _Marks, attentions: Sequence[torch.Tensor], middle: int, width: int
 ) -> dict[str, Loss]:
-    """Half of the middle layer's heads look facts up, the others copy; half of the first layer's glance."""
+    """Half of the middle layer's heads look facts up, the others copy; half of the first layer's glance; half
+    of the layer's before the middle look for what is wanted."""
     tokens, heads = attentions[0].shape[-1], attentions[0].shape[1]
     found = {}
     if len(marks.query):
@@ -134,7 +155,14 @@ def _attention_losses(
         (row, query, (source,)) for row, lesson in enumerate(lessons) for query, source in lesson.glances
     ]
     copies = [(row, query, sources) for row, lesson in enumerate(lessons) for query, sources in lesson.copies]
-    for name, found_marks, layer in (("glancing", glances, 0), ("copying", copies, middle)):
+    sightings = [
+        (row, query, sources) for row, lesson in enumerate(lessons) for query, sources in lesson.sightings
+    ]
+    for name, found_marks, layer in (
+        ("glancing", glances, 0),
+        ("sighting", sightings, middle - 1),
+        ("copying", copies, middle),
+    ):
         if found_marks:
             row, query, sources = _columns(found_marks, lessons, width, tokens, attentions[0].device)
             which = slice(heads // 2, heads)

@@ -1,14 +1,17 @@
 """Lessons: what the warm-up learns from, turn by turn, and where in the prompt the answers stand.
 
 Two kinds. An *action lesson* is one turn of a demonstration: the expert's reply to the real prompt. A
-*reading lesson* is a page of facts and a list of "key value" pairs to complete; it needs no game, so there is
-no end of them. Both are `Turn`s, with marks for the auxiliary losses, as positions in prompt + completion:
+*reading lesson* is a page of facts and a list of "key: value" pairs to complete; it needs no game, so there
+is no end of them. Both are `Turn`s, with marks for the auxiliary losses, as positions in prompt + completion:
 
 - *look-ups*: the token before a value that the page states, and the visual token that shows the value;
 - *copies*: the token before a name that also stands in the prompt's text, and the places where it stands (for
   the name of a kind, "cabinet", places where one of that kind is named, if it does not stand there itself);
 - *glances*: the token before a value or a name, and the word in the reply that says what is wanted: the key
-  before a value, the kind of thing or place before a numbered name.
+  before a value, the kind of thing or place before a numbered name;
+- *sightings*: the token before the thought's value, and the places in the prompt's text where a thing of the
+  kind that is wanted is named, or the prompt's first token where there is none;
+- a *choice*: the token before a name that was drawn at random, and the names it was drawn from.
 
 Left out on purpose: marks in the history part of a page, in skills shown as full sentences, and for words
 that are not one token.
@@ -28,6 +31,7 @@ from skill0.agent.settings import AgentSettings
 from skill0.agent.trajectory import Turn
 from skill0.context import ContextRenderer, Page
 from skill0.skills.skill import SkillFile
+from skill0.training.searching_expert import Choice
 
 if TYPE_CHECKING:
     from skill0.training.demonstrations import Demonstration
@@ -37,7 +41,6 @@ READING_REQUEST = "read"
 
 _NAME = re.compile(r"[a-z]{2,}( \d+)?")
 _NUMBERED = re.compile(r"([a-z]{2,}) (\d+)")
-_PAIR = re.compile(r"<think>(\S+) (\S+)</think>")
 
 
 @dataclass(frozen=True)
@@ -57,8 +60,9 @@ class LookUp:
 class Lesson:
     """A turn to imitate. `learned` marks the completion tokens that the cross-entropy is over.
 
-    `copies` pairs a query position with the source positions in the prompt's text; `glances` pairs one with
-    the position in the completion to look back at.
+    `copies` and `sightings` pair a query position with source positions in the prompt's text; `glances` pairs
+    one with the position in the completion to look back at. `choice` is a free one: a query position and the
+    tokens of which any may come next.
     """
 
     turn: Turn
@@ -66,6 +70,8 @@ class Lesson:
     look_ups: tuple[LookUp, ...] = ()
     copies: tuple[tuple[int, tuple[int, ...]], ...] = ()
     glances: tuple[tuple[int, int], ...] = ()
+    sightings: tuple[tuple[int, tuple[int, ...]], ...] = ()
+    choice: tuple[int, tuple[int, ...]] | None = None
 
 
 class LessonWriter:
@@ -82,8 +88,8 @@ class LessonWriter:
 
     def action_lessons(self, demonstration: Demonstration) -> list[Lesson]:
         """One lesson per turn."""
-        pairs = zip(demonstration.prompts, demonstration.replies, strict=True)
-        return [self._action_lesson(prompt, reply, demonstration.facts) for prompt, reply in pairs]
+        pairs = zip(demonstration.prompts, demonstration.choices, strict=True)
+        return [self._action_lesson(prompt, choice, demonstration.facts) for prompt, choice in pairs]
 
     def reading_lesson(
         self, files: Sequence[SkillFile], facts: Mapping[str, str], draw: random.Random
@@ -100,7 +106,7 @@ class LessonWriter:
         learned: list[bool] = []
         look_ups, glances = [], []
         for number, key in enumerate(keys):
-            ids = self._ids(f"{', ' if number else ''}{key} {facts[key]}")
+            ids = self._ids(f"{', ' if number else ''}{key}: {facts[key]}")
             completion += ids
             learned += [False] * (len(ids) - 1) + [True]
             value = len(completion) - 1
@@ -110,27 +116,51 @@ class LessonWriter:
         turn = _turn(prompt, (*completion, self.end_id), page, "")
         return Lesson(turn, (*learned, False), tuple(look_ups), glances=tuple(glances))
 
-    def _action_lesson(self, prompt: PolicyInput, reply: str, facts: Mapping[str, str]) -> Lesson:
-        prompt_ids = self.encoder.encode(prompt)
+    def _action_lesson(self, prompt: PolicyInput, choice: Choice, facts: Mapping[str, str]) -> Lesson:
+        prompt_ids, reply = self.encoder.encode(prompt), choice.reply
         completion = [*self._ids(reply), self.end_id]
         turn = _turn(prompt_ids, completion, prompt.page, reply)
         lesson = Lesson(turn, (True,) * len(completion), copies=self._copies(prompt_ids, completion, set()))
-        pair = _PAIR.match(reply)
-        key, value = (self._token(pair[1]), self._token(pair[2])) if pair else (None, None)
-        if not pair or key not in completion or value not in completion:
+        key, reason = self._token(choice.key), self._token(choice.reason)
+        if key is None or reason is None:
             return lesson
-        words = {pair[1]: completion.index(key), pair[2]: completion.index(value)}
-        lesson = replace(lesson, glances=self._glances(len(prompt_ids), completion, words, pair[1], pair[2]))
-        if prompt.page is None or facts.get(pair[1]) != pair[2]:
+        words = {choice.key: completion.index(key), choice.reason: completion.index(reason)}
+        query = len(prompt_ids) + words[choice.reason] - 1
+        wanted = tuple(place for place, token in enumerate(prompt_ids) if self._kind(token) == choice.key)
+        glances = self._glances(len(prompt_ids), completion, words, choice.key, choice.reason)
+        lesson = replace(lesson, glances=glances, sightings=((query, wanted or (0,)),))
+        if choice.among:
+            return self._with_choice(lesson, choice)
+        if prompt.page is None or facts.get(choice.key) != choice.reason:
             return lesson
-        place = fact_places(prompt.page, {pair[1]: pair[2]})[pair[1]]
-        mark = self._look_up(prompt_ids, completion, words[pair[2]], place, pair[1])
+        place = fact_places(prompt.page, {choice.key: choice.reason})[choice.key]
+        mark = self._look_up(prompt_ids, completion, words[choice.reason], place, choice.key)
         return replace(lesson, look_ups=(mark,), copies=self._copies(prompt_ids, completion, {mark.query}))
+
+    def _with_choice(self, lesson: Lesson, choice: Choice) -> Lesson:
+        """The lesson with a free choice: not the name that was drawn is learnt, but that any of `among` may
+        come. Attention goes to all of them."""
+        names = [self._token(name) for name in choice.among]
+        drawn = self._token(choice.action.rpartition(" to ")[2])
+        completion, prompt_ids = lesson.turn.completion_ids, lesson.turn.prompt_ids
+        if None in names or drawn not in names:
+            return lesson
+        place = completion.index(drawn)
+        query = len(prompt_ids) + place - 1
+        sources = tuple(at for at, token in enumerate(prompt_ids) if token in names)
+        others = tuple(mark for mark in lesson.copies if mark[0] != query)
+        return replace(
+            lesson,
+            learned=tuple(number != place for number in range(len(completion))),
+            choice=(query, tuple(token for token in names if token is not None)),
+            copies=(*others, (query, sources)) if sources else others,
+        )
 
     def _glances(
         self, start: int, completion: Sequence[int], words: Mapping[str, int], key: str, value: str
     ) -> tuple[tuple[int, int], ...]:
-        """From before the thought's value to its key; from before a numbered name to its kind in the thought.
+        """From before the thought's value to its key; from before a numbered name to its kind in the thought,
+        or to the thought's value, if its kind is not there.
 
         `words` has the places of key and value in the completion.
         """
@@ -139,8 +169,8 @@ class LessonWriter:
             glances.append((start + words[key] + 1, start + words[key]))
         for number, token in enumerate(completion):
             kind = self._kind(token)
-            if kind in words:
-                glances.append((start + number - 1, start + words[kind]))
+            if kind:  # the thought's reason says how a place is found that it does not name
+                glances.append((start + number - 1, start + words.get(kind, words[value])))
         return tuple(glances)
 
     def _look_up(

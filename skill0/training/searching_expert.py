@@ -2,8 +2,11 @@
 
 The expert plays the text of the ALFWorld engine, real or generated games alike. What it knows are facts
 `object type -> receptacle type`, from the briefs of the skill files in its context ("mug: cabinet") or from a
-convention given to it. Without a fact for what it seeks it looks into places it has not been to, in an order
-drawn from the prompt's seed: the sensible blind searcher, the fair line of "no knowledge".
+convention given to it. Without a fact for what it seeks it looks into places it has not looked into, in an
+order drawn from the prompt's seed: the sensible blind searcher, the fair line of "no knowledge".
+
+Its thought says what a step is for and why: "mug: here", "mug: seen", "mug: closed", "mug: cabinet" (a fact),
+"mug: anywhere". All that decides is in one prompt of the household template.
 
 Left out on purpose: planning the shortest walk, and remembering objects that are not asked for.
 """
@@ -124,9 +127,6 @@ class Memory:
             if any(kind(name) == object_type and name not in self.placed for name in names)
         ]
 
-    def unvisited(self) -> list[str]:
-        return [name for name in self.receptacles if name not in self.visited]
-
     def _forget(self, name: str) -> None:
         for names in self.contents.values():
             if name in names:
@@ -147,17 +147,28 @@ def remember(state: EpisodeState) -> Memory:
     return memory
 
 
+HERE, SEEN, CLOSED, ANYWHERE = "here", "seen", "closed", "anywhere"
+"""Reasons that name no kind of place: it is here; it was seen elsewhere; this is closed, look into it; nothing
+is known, search on."""
+
+
 @dataclass(frozen=True)
 class Choice:
-    """One decision: the action, what it is for (`key`: an object type or a treatment), the kind of place."""
+    """One decision: the action, what it is for (`key`: an object type, a treatment or "put"), and its reason:
+    a kind of place that is known to be right, or one of the words above.
+
+    `among` are the places that a blind search drew from, each as likely as any other; empty when the expert
+    had a reason.
+    """
 
     key: str
-    place: str
+    reason: str
     action: str
+    among: tuple[str, ...] = ()
 
     @property
     def reply(self) -> str:
-        return f"<think>{self.key} {self.place}</think><action>{self.action}</action>"
+        return f"<think>{self.key}: {self.reason}</think><action>{self.action}</action>"
 
 
 class SearchingExpert:
@@ -213,67 +224,67 @@ class _Decision:
             action = f"take {name} from {here}"
             wanted = kind(name) == object_type and name not in memory.placed
             if take and wanted and action in self.admissible:
-                return Choice(object_type, kind(str(here)), action)
+                return Choice(object_type, HERE, action)
+        seen = [name for name in memory.places_of(object_type) if name != here]
+        if seen:
+            return Choice(object_type, SEEN, f"go to {seen[0]}")
         if here in memory.closed and f"open {here}" in self.admissible and self._worth_opening(object_type):
-            return Choice(object_type, kind(here), f"open {here}")
-        return self._go(object_type, self._next_place(object_type))
+            return Choice(object_type, CLOSED, f"open {here}")
+        kept = [name for name in self._unsearched() if kind(name) == self.facts.get(object_type)]
+        if kept:
+            return Choice(object_type, kind(kept[0]), f"go to {kept[0]}")
+        return self._search(object_type)
 
     def _worth_opening(self, object_type: str) -> bool:
         """Whether to look into a closed place here, rather than go to a better one."""
         here, kept = kind(str(self.memory.at)), self.facts.get(object_type)
-        searchable = self._searchable()
         if kept is not None and here != kept:
-            return not any(kind(name) == kept for name in searchable)
-        return here != self.goal.place or not searchable
+            return not any(kind(name) == kept for name in self._unsearched())
+        return here != self.goal.place or not self._likely()
 
-    def _searchable(self) -> list[str]:
-        """Places not visited; the goal's own is left out, for what is wanted there is not there yet."""
-        return [name for name in self.memory.unvisited() if kind(name) != self.goal.place]
-
-    def _next_place(self, object_type: str) -> str:
-        """Where the object was seen; else where it is kept; else a likely place; else any other."""
+    def _unsearched(self) -> list[str]:
+        """Places elsewhere that were not looked into."""
         memory = self.memory
-        elsewhere = [name for name in memory.receptacles if name != memory.at]
-        seen = [name for name in memory.places_of(object_type) if name in elsewhere]
-        if seen:
-            return seen[0]
-        unvisited = self._searchable() or [name for name in memory.unvisited() if name in elsewhere]
-        unopened = [name for name in elsewhere if name in memory.closed]
-        kept = [name for name in (*unvisited, *unopened) if kind(name) == self.facts.get(object_type)]
-        if kept:
-            return kept[0]
-        likely = [name for name in unvisited if kind(name) not in UNLIKELY]
-        return self.draw.choice(likely or unopened or unvisited or elsewhere)
+        looked_into = memory.visited - memory.closed
+        return [name for name in memory.receptacles if name not in looked_into and name != memory.at]
 
-    @staticmethod
-    def _go(key: str, place: str) -> Choice:
-        return Choice(key, kind(place), f"go to {place}")
+    def _likely(self) -> list[str]:
+        """Where a blind search goes first. Not to the goal's own place: what is wanted there is not there."""
+        unlikely = UNLIKELY | {self.goal.place}
+        return [name for name in self._unsearched() if kind(name) not in unlikely]
+
+    def _search(self, object_type: str) -> Choice:
+        elsewhere = [name for name in self.memory.receptacles if name != self.memory.at]
+        rest = [name for name in self._unsearched() if kind(name) != self.goal.place]
+        among = self._likely() or rest or self._unsearched() or elsewhere
+        return Choice(object_type, ANYWHERE, f"go to {self.draw.choice(among)}", tuple(among))
 
     def _treat(self, held: str, verb: str, tool: str) -> Choice:
         for action in self.admissible:
             if action.startswith(f"{verb} {held} with "):
-                return Choice(verb, tool, action)
-        return self._go(verb, self._nearest(tool))
+                return Choice(verb, HERE, action)
+        return Choice(verb, tool, f"go to {self._nearest(tool)}")
 
     def _deliver(self, held: str) -> Choice:
         here = self.memory.at
         if here is not None and kind(here) == self.goal.place:
-            for action in (f"move {held} to {here}", f"open {here}"):
+            for reason, action in ((HERE, f"move {held} to {here}"), (CLOSED, f"open {here}")):
                 if action in self.admissible:
-                    return Choice("put", self.goal.place, action)
-        return self._go("put", self._nearest(self.goal.place))
+                    return Choice("put", reason, action)
+        return Choice("put", self.goal.place, f"go to {self._nearest(self.goal.place)}")
 
     def _put_down(self, held: str) -> Choice:
         for action in self.admissible:
             if action.startswith(f"move {held} to "):
-                return Choice("put", kind(action.rsplit(" to ", 1)[1]), action)
-        return self._go("put", self.draw.choice([n for n in self.memory.receptacles if n != self.memory.at]))
+                return Choice("put", HERE, action)
+        among = tuple(name for name in self.memory.receptacles if name != self.memory.at)
+        return Choice("put", ANYWHERE, f"go to {self.draw.choice(among)}", among)
 
     def _use_lamp(self) -> Choice:
         lamp = self.goal.place
         for action in self.admissible:
             if action.startswith(f"use {lamp} "):
-                return Choice(lamp, kind(self.memory.at or lamp), action)
+                return Choice(lamp, HERE, action)
         return self._seek(lamp, take=False)
 
     def _nearest(self, receptacle_type: str) -> str:

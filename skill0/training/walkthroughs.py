@@ -60,15 +60,15 @@ def collect_walkthroughs(
                     )
                     raise GameError(f"game {trajectory.task.id!r}: its stored plan does not win: {reason}")
                 played[arm] += 1
-                prompts, replies = plans.of(trajectory.task.id)
-                episodes.append(Demonstration(trajectory, prompts, replies, {}))
+                prompts, choices = plans.of(trajectory.task.id)
+                episodes.append(Demonstration(trajectory, prompts, choices, {}))
     return Demonstrations(tuple(episodes), dict(played), dict(played), agent)
 
 
-def plan_reply(instruction: str, action: str) -> str:
-    """A step of a plan as a reply: what is sought, the kind of place the step is about, the step."""
+def plan_choice(instruction: str, action: str) -> Choice:
+    """A step of a plan as a choice: what is sought, the kind of place the step is about, the step."""
     words = [word for word in action.split() if not word.isdigit()]
-    return Choice(parse_goal(instruction).object, words[-1], action).reply
+    return Choice(parse_goal(instruction).object, words[-1], action)
 
 
 def _files(game: Game, arm: str, bank: SkillBank, grouping: Grouping) -> tuple[SkillFile, ...]:
@@ -81,19 +81,19 @@ class _Plans:
     def __init__(self, games: Sequence[Game]) -> None:
         self.games = tuple(games)
         self._plans: Mapping[str, tuple[str, ...]] = {game.id: game.walkthrough for game in games}
-        self._turns: dict[str, list[tuple[PolicyInput, str]]] = {game.id: [] for game in games}
+        self._turns: dict[str, list[tuple[PolicyInput, Choice]]] = {game.id: [] for game in games}
 
     def generate(self, inputs: Sequence[PolicyInput], sampling: Sampling) -> list[PolicyOutput]:
         return [PolicyOutput(self._reply(item), (), (), None) for item in inputs]
 
-    def of(self, task_id: str) -> tuple[tuple[PolicyInput, ...], tuple[str, ...]]:
+    def of(self, task_id: str) -> tuple[tuple[PolicyInput, ...], tuple[Choice, ...]]:
         turns = self._turns[task_id]
-        return tuple(prompt for prompt, _ in turns), tuple(reply for _, reply in turns)
+        return tuple(prompt for prompt, _ in turns), tuple(choice for _, choice in turns)
 
     def _reply(self, item: PolicyInput) -> str:
         assert item.state is not None, "demonstrations are collected by one process, without padding"
         plan = self._plans[item.state.task.id]
         action = plan[item.state.step] if item.state.step < len(plan) else "look"
-        reply = plan_reply(item.state.observation.instruction, action)
-        self._turns[item.state.task.id].append((replace(item, state=None), reply))
-        return reply
+        choice = plan_choice(item.state.observation.instruction, action)
+        self._turns[item.state.task.id].append((replace(item, state=None), choice))
+        return choice.reply

@@ -92,6 +92,10 @@ class WarmupSettings:
         glance_weight (`float`, *optional*, defaults to `0.1`):
             Weight of the supervision of attention from a value to its key, and from a numbered name to its
             kind, within the reply.
+        sighting_weight (`float`, *optional*, defaults to `0.1`):
+            Weight of the supervision of attention to things of the wanted kind that the prompt names.
+        choice_weight (`float`, *optional*, defaults to `0.3`):
+            Weight of choosing as freely as a blind search does.
         naming_weight (`float`, *optional*, defaults to `1.0`):
             Weight of naming the fact at its place on the page.
         save_every (`int`, *optional*, defaults to `200`):
@@ -121,6 +125,8 @@ class WarmupSettings:
     attention_weight: float = 0.3
     copy_weight: float = 0.3
     glance_weight: float = 0.1
+    sighting_weight: float = 0.1
+    choice_weight: float = 0.3
     naming_weight: float = 1.0
     save_every: int = 200
     seed: int = 0
@@ -151,7 +157,7 @@ class WarmupSettings:
 
     @property
     def supervises_attention(self) -> bool:
-        return max(self.attention_weight, self.copy_weight, self.glance_weight) > 0
+        return max(self.attention_weight, self.copy_weight, self.glance_weight, self.sighting_weight) > 0
 
     def loss_weights(self) -> dict[str, float]:
         """By the names of `lesson_losses`."""
@@ -162,6 +168,8 @@ class WarmupSettings:
             "looking up": self.attention_weight,
             "glancing": self.glance_weight,
             "copying": self.copy_weight,
+            "sighting": self.sighting_weight,
+            "choosing": self.choice_weight,
         }
 
     def learning_rate_at(self, step: int) -> float:

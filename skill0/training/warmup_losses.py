@@ -28,6 +28,17 @@ def imitation_loss(logits: torch.Tensor, targets: torch.Tensor, learned: torch.T
     return functional.cross_entropy(logits[learned], targets[learned])
 
 
+def choice_loss(logits: torch.Tensor, among: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy against a free choice, which takes each of its options equally often.
+
+    Args:
+        logits: (choices, vocabulary).
+        among: bool (choices, vocabulary), the options.
+    """
+    shares = among / among.sum(dim=-1, keepdim=True)  # (choices, vocabulary)
+    return functional.cross_entropy(logits, shares.to(logits))
+
+
 def attention_loss(
     attention: torch.Tensor, heads: slice, rows: torch.Tensor, queries: torch.Tensor, sources: torch.Tensor
 ) -> torch.Tensor:

@@ -11,7 +11,7 @@ TEXTS = (
     "Your task is to: put a mug in cabinet.",
     "take mug 2 from cabinet 1",
     "go to fridge 1",
-    "holding: nothing | unvisited: cabinet 1, cabinet 2",
+    "holding: nothing | unsearched: cabinet 1, cabinet 2",
 )
 
 LEXICON = lexicon_from_texts(TEXTS, phrases=["go to"])

@@ -10,6 +10,7 @@ from skill0.envs import Task
 from skill0.policy import TinyPolicySettings, build_tiny_policy
 from skill0.skills import Skill, SkillFile
 from skill0.training.demonstrations import Demonstration, Demonstrations
+from skill0.training.searching_expert import ANYWHERE, HERE, Choice
 
 AGENT = AgentSettings(
     template="household",
@@ -39,7 +40,7 @@ TINY = TinyPolicySettings(
     vision_intermediate_size=32,
 )
 PROMPT = (
-    "task: put a hot {thing} in shelf. | holding: nothing | unvisited: cabinet 1, fridge 1, shelf 1"
+    "task: put a hot {thing} in shelf. | holding: nothing | unsearched: cabinet 1, fridge 1, shelf 1"
     " | see: You are in the middle of a room."
 )
 
@@ -60,11 +61,11 @@ def demonstrations() -> Demonstrations:
                     shown,
                 ),
             )
-            replies = (
-                f"<think>{thing} {place}</think><action>go to {place} 1</action>",
-                f"<think>{thing} {place}</think><action>take {thing} 1 from {place} 1</action>",
-            )
-            episodes.append(Demonstration(Trajectory(task, arm, 0, (), "success"), prompts, replies, facts))
+            first = Choice(thing, place, f"go to {place} 1")
+            if not arm:
+                first = Choice(thing, ANYWHERE, f"go to {place} 1", ("cabinet 1", "fridge 1"))
+            choices = (first, Choice(thing, HERE, f"take {thing} 1 from {place} 1"))
+            episodes.append(Demonstration(Trajectory(task, arm, 0, (), "success"), prompts, choices, facts))
     return Demonstrations(tuple(episodes), {"all": 2, "none": 2}, {"all": 2, "none": 2}, AGENT)
 
 

@@ -81,17 +81,17 @@ def test_most_episodes_are_won_and_every_turn_has_its_prompt_and_reply(shown, ga
     assert shown.played == {"all": 24, "some": 24, "none": 24}
     assert sum(shown.won.values()) == len(shown) >= 0.95 * 72
     for episode in shown.episodes:
-        assert len(episode.prompts) == len(episode.replies) == len(episode.trajectory.turns)
+        assert len(episode.prompts) == len(episode.choices) == len(episode.trajectory.turns)
         assert all(prompt.state is None for prompt in episode.prompts)
         assert bool(episode.facts) == bool(episode.trajectory.arm)
 
 
 def test_at_a_detour_the_experts_own_choice_is_imitated(shown):
     detours = [
-        (reply, turn.reply)
+        (choice.reply, turn.reply)
         for episode in shown.episodes
-        for reply, turn in zip(episode.replies, episode.trajectory.turns, strict=True)
-        if reply != turn.reply
+        for choice, turn in zip(episode.choices, episode.trajectory.turns, strict=True)
+        if choice.reply != turn.reply
     ]
     assert detours
     assert all("<action>go to " in played for _, played in detours)

@@ -40,11 +40,11 @@ def test_an_action_lesson_marks_look_up_glances_and_copies(processor, writer):
     lesson = writer.action_lessons(demonstrations().episodes[0])[0]
     tokens = spelled(processor, lesson)
     assert "".join(tokens[len(lesson.turn.prompt_ids) :]) == (
-        "<think>mug cabinet</think><action>go to cabinet 1</action><|im_end|>"
+        "<think>mug: cabinet</think><action>go to cabinet 1</action><|im_end|>"
     )
     assert all(lesson.learned)
     (mark,) = lesson.look_ups
-    assert tokens[mark.query - 1 : mark.query + 2] == ["mug", " ", "cabinet"]
+    assert tokens[mark.query - 1 : mark.query + 2] == ["mug", ": ", "cabinet"]
     assert mark.target - tokens.index("<|image_pad|>") == 3
     glances = {(tokens[query + 1], tokens[source]) for query, source in lesson.glances}
     assert glances == {("cabinet", "mug"), ("cabinet 1", "cabinet")}
@@ -58,12 +58,35 @@ def test_without_a_page_there_is_nothing_to_look_up(writer):
     assert all(not lesson.look_ups and lesson.copies for lesson in writer.action_lessons(plain))
 
 
+def test_a_free_choice_is_learnt_by_its_options_and_not_by_what_was_drawn(processor, writer):
+    lesson = writer.action_lessons(demonstrations().episodes[2])[0]
+    tokens = spelled(processor, lesson)
+    assert lesson.choice is not None
+    query, options = lesson.choice
+    assert tokens[query] == "go to "
+    assert [processor.tokenizer.decode([token]) for token in options] == ["cabinet 1", "fridge 1"]
+    drawn = query + 1 - len(lesson.turn.prompt_ids)
+    assert [number for number, learned in enumerate(lesson.learned) if not learned] == [drawn]
+    (sources,) = (sources for place, sources in lesson.copies if place == query)
+    assert {tokens[place] for place in sources} == {"cabinet 1", "fridge 1"}
+
+
+def test_a_thing_in_sight_is_looked_at_and_otherwise_the_first_token(processor, writer):
+    sought, seen = writer.action_lessons(demonstrations().episodes[0])
+    ((query, sources),) = sought.sightings
+    assert spelled(processor, sought)[query - 1 : query + 2] == ["mug", ": ", "cabinet"]
+    assert sources == (0,)
+    ((query, sources),) = seen.sightings
+    assert spelled(processor, seen)[query - 1 : query + 2] == ["mug", ": ", "here"]
+    assert {spelled(processor, seen)[place] for place in sources} == {"mug 1"}
+
+
 def test_a_reading_lesson_asks_for_the_values_only(processor, writer):
     lesson = writer.reading_lesson(FILES, FACTS, random.Random(0))
     tokens = spelled(processor, lesson)[len(lesson.turn.prompt_ids) :]
     assert "".join(tokens) in (
-        "mug cabinet, egg fridge<|im_end|>",
-        "egg fridge, mug cabinet<|im_end|>",
+        "mug: cabinet, egg: fridge<|im_end|>",
+        "egg: fridge, mug: cabinet<|im_end|>",
     )
     assert {token for token, learned in zip(tokens, lesson.learned, strict=True) if learned} == set(
         FACTS.values()

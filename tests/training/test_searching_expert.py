@@ -82,7 +82,6 @@ def test_memory_follows_the_episode():
     assert memory.treated == {"mug 2"}
     assert memory.closed == {"microwave 1"}
     assert memory.contents == {"cabinet 1": ["plate 1"]}
-    assert memory.unvisited() == ["cabinet 2", "fridge 1", "shelf 1"]
 
 
 def choose(known: dict[str, str], *arguments, seed: int = 0, **options) -> str:
@@ -122,11 +121,36 @@ def test_places_where_nothing_is_kept_come_last():
     assert choose({}, "put a hot mug in shelf.", *visited) == "go to microwave 1"
 
 
+def test_the_thought_says_why():
+    """What is here is taken, what was seen is gone for, what is closed is opened; only then one searches."""
+
+    def thought(*events: tuple[str, str], admissible: tuple[str, ...] = ()) -> str:
+        choice = SearchingExpert().choose(
+            state("put a hot mug in shelf.", *events, admissible=admissible), seed=0
+        )
+        return f"{choice.key} {choice.reason}: {choice.action}"
+
+    closed = ("go to cabinet 1", "You arrive at cabinet 1. The cabinet 1 is closed.")
+    opened = ("open cabinet 1", "You open the cabinet 1. The cabinet 1 is open. In it, you see a mug 2.")
+    left = ("go to fridge 1", "You arrive at fridge 1. The fridge 1 is closed.")
+    assert thought().startswith("mug anywhere: go to ")
+    assert thought(closed, admissible=("open cabinet 1",)) == "mug closed: open cabinet 1"
+    take = "take mug 2 from cabinet 1"
+    assert thought(closed, opened, admissible=(take,)) == f"mug here: {take}"
+    assert thought(closed, opened, left, admissible=("open fridge 1",)) == "mug seen: go to cabinet 1"
+
+
+def test_a_blind_choice_says_what_it_was_drawn_from():
+    choice = SearchingExpert().choose(state("put a hot mug in shelf."), seed=0)
+    assert choice.among == ("cabinet 1", "cabinet 2", "fridge 1")
+    assert choice.action.removeprefix("go to ") in choice.among
+
+
 def test_replies_name_key_and_place_and_are_valid():
     item = PolicyInput("", "", None, seed=1, state=state("put a hot mug in shelf."))
     expert = SearchingExpert({"mug": "fridge"})
     (output,) = expert.generate([item], Sampling())
-    assert output.text == "<think>mug fridge</think><action>go to fridge 1</action>"
+    assert output.text == "<think>mug: fridge</think><action>go to fridge 1</action>"
     assert parse_reply(output.text, admissible=["go to fridge 1"]).valid
 
 

@@ -7,7 +7,13 @@ import math
 import pytest
 import torch
 
-from skill0.training.warmup_losses import FactNamer, attention_loss, imitation_loss, naming_loss
+from skill0.training.warmup_losses import (
+    FactNamer,
+    attention_loss,
+    choice_loss,
+    imitation_loss,
+    naming_loss,
+)
 
 
 def test_imitation_is_the_mean_cross_entropy_of_the_learned_tokens():
@@ -17,6 +23,14 @@ def test_imitation_is_the_mean_cross_entropy_of_the_learned_tokens():
     # Learned are the first (ln 4) and the second (-ln 3/6 = ln 2); the third does not count.
     learned = torch.tensor([[True, True, False]])
     assert imitation_loss(logits, targets, learned).item() == pytest.approx((math.log(4) + math.log(2)) / 2)
+
+
+def test_a_free_choice_wants_every_option_equally_often():
+    # softmax (4, 2, 1, 1) / 8; of the options 0 and 1 each should come every other time:
+    # -(ln 4/8 + ln 2/8) / 2 = (ln 2 + ln 4) / 2 = 1.5 ln 2.
+    logits = torch.tensor([[math.log(4), math.log(2), 0.0, 0.0]])
+    among = torch.tensor([[True, True, False, False]])
+    assert choice_loss(logits, among).item() == pytest.approx(1.5 * math.log(2))
 
 
 def test_attention_counts_what_the_chosen_heads_pay_to_all_sources_together():

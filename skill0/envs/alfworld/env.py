@@ -72,7 +72,7 @@ class AlfWorldEnv:
         if state["won"]:
             raise GameError(f"game {game.id!r} is won before anything is done; leave it out")
         text = state.feedback.removeprefix(_BANNER).partition("\n\nYour task is to: ")[0]
-        self._status = EpisodeStatus(text)
+        self._status = EpisodeStatus(text, game.instruction)
         self._steps = 0
         self._playing = True
         return self._observation(text, state)

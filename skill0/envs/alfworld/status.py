@@ -1,17 +1,26 @@
-"""One line about an episode's state, kept from the observations alone: what is held, what was not visited.
+"""What an attentive reader of an episode knows, in one line, kept from the observations alone.
 
-It tells nothing that an attentive reader of the episode would not know. Very short prompts show it instead of
-a history.
+Where the agent is and what is there, what it holds and what was done to it, where things that the task names
+were seen or put down, and which receptacles were not looked into. Very short prompts show it instead of a
+history; a command that fails ("Nothing happens.") then hides nothing.
 """
 
 from __future__ import annotations
 
 import re
 
+_NAME = r"[a-z]+ \d+"
 _LISTED = re.compile(r"you see (.+?)\.", re.DOTALL)
-_ARRIVED = re.compile(r"^You arrive at (.+?)\. ")
-_TAKEN = re.compile(r"^You pick up the (.+?) from the ")
-_PLACED = re.compile(r"^You move the (.+?) to the ")
+_ARRIVED = re.compile(rf"^You arrive at ({_NAME})\.")
+_OPENED = re.compile(rf"^You open the ({_NAME})\.")
+_CLOSED = re.compile(rf"^You close the ({_NAME})\.")
+_TAKEN = re.compile(rf"^You pick up the ({_NAME}) from the ({_NAME})\.")
+_PLACED = re.compile(rf"^You move the ({_NAME}) to the ({_NAME})\.")
+_TREATED = re.compile(rf"^You (clean|heat|cool) the ({_NAME}) ")
+
+_STATE_AFTER = {"clean": "clean", "heat": "hot", "cool": "cool"}
+_ENDS = {"heat": "cool", "cool": "hot"}
+"""What a treatment undoes."""
 
 
 class EpisodeStatus:
@@ -19,35 +28,81 @@ class EpisodeStatus:
 
     Args:
         intro: The first observation, which names every receptacle of the room.
+        instruction: The task. Of things elsewhere, only kinds that it names are told.
     """
 
-    def __init__(self, intro: str):
+    def __init__(self, intro: str, instruction: str = ""):
+        self._named = set(re.findall(r"[a-z]+", instruction.lower()))
+        self._unsearched = sorted(names_listed(intro), key=_by_name_and_number)
+        self._at = ""
+        self._closed = False
         self._held = ""
-        self._unvisited = sorted(receptacles_named(intro), key=_by_name_and_number)
+        self._contents: dict[str, list[str]] = {}
+        self._states: dict[str, list[str]] = {}
+        self._placed: dict[str, str] = {}
 
     def update(self, observation: str) -> None:
         """Take in the engine's answer to one command."""
         if match := _ARRIVED.match(observation):
-            self._unvisited = [name for name in self._unvisited if name != match[1]]
+            self._at = match[1]
+            self._look(observation, closed=f"The {match[1]} is closed." in observation)
+        elif match := _OPENED.match(observation):
+            self._look(observation, closed=False)
+        elif _CLOSED.match(observation):
+            self._closed = True
         elif match := _TAKEN.match(observation):
             self._held = match[1]
-        elif _PLACED.match(observation):
+            self._placed.pop(match[1], None)
+            self._contents[match[2]] = [name for name in self._contents.get(match[2], []) if name != match[1]]
+        elif match := _PLACED.match(observation):
             self._held = ""
+            self._placed[match[1]] = match[2]
+            self._contents.setdefault(match[2], []).append(match[1])
+        elif match := _TREATED.match(observation):
+            ended = _ENDS.get(match[1])
+            states = [state for state in self._states.get(match[2], []) if state != ended]
+            self._states[match[2]] = list(dict.fromkeys([*states, _STATE_AFTER[match[1]]]))
 
     def __str__(self) -> str:
-        """For instance "holding: mug 2 | unvisited: cabinet 1, fridge 1"."""
-        return f"holding: {self._held or 'nothing'} | unvisited: {', '.join(self._unvisited) or 'none'}"
+        """For instance "at: shelf 1 | here: pan 1 | holding: mug 2 (clean) | unsearched: cabinet 1"."""
+        parts = [f"at: {self._at or 'start'}"]
+        if self._at:
+            here = "closed" if self._closed else ", ".join(self._contents.get(self._at, [])) or "nothing"
+            parts.append(f"here: {here}")
+        parts.append(f"holding: {self._described(self._held) or 'nothing'}")
+        parts += self._elsewhere()
+        parts.append(f"unsearched: {', '.join(self._unsearched) or 'none'}")
+        return " | ".join(parts)
+
+    def _look(self, observation: str, closed: bool) -> None:
+        self._closed = closed
+        if not closed:
+            self._contents[self._at] = names_listed(observation)
+            self._unsearched = [name for name in self._unsearched if name != self._at]
+
+    def _described(self, name: str) -> str:
+        states = self._states.get(name)
+        return f"{name} ({', '.join(states)})" if states else name
+
+    def _elsewhere(self) -> list[str]:
+        """Where things that the task names were put down, and where else they were seen."""
+        seen = [
+            f"{name} at {place}"
+            for place, names in self._contents.items()
+            for name in names
+            if place != self._at and name not in self._placed and name.rpartition(" ")[0] in self._named
+        ]
+        placed = [f"{name} at {place}" for name, place in self._placed.items()]
+        told = (("placed", placed), ("seen", seen))
+        return [f"{word}: {', '.join(things)}" for word, things in told if things]
 
 
-def receptacles_named(intro: str) -> list[str]:
+def names_listed(observation: str) -> list[str]:
     """ "... you see a cabinet 2, a cabinet 1, and a fridge 1." -> cabinet 2, cabinet 1, fridge 1."""
-    listed = _LISTED.search(intro)
-    if listed is None or listed[1] == "nothing":
-        return []
-    items = re.split(r", (?:and )?", listed[1])
-    return [item.removeprefix("a ").strip() for item in items]
+    listed = _LISTED.search(observation)
+    return re.findall(_NAME, listed[1]) if listed else []
 
 
 def _by_name_and_number(receptacle: str) -> tuple[str, int]:
     name, _, number = receptacle.rpartition(" ")
-    return (name, int(number)) if number.isdigit() else (receptacle, 0)
+    return name, int(number)

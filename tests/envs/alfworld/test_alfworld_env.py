@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from skill0.envs import Task, TextEnv, check_env
 from skill0.envs.alfworld import AlfWorldEnv, AlfWorldEnvFactory, Game, tasks_from
-from skill0.envs.alfworld.status import EpisodeStatus, receptacles_named
+from skill0.envs.alfworld.status import EpisodeStatus, names_listed
 from skill0.errors import ConfigError, EnvError
 
 
@@ -34,7 +34,7 @@ def test_the_first_observation(env: AlfWorldEnv, six_games: list[Game]) -> None:
     assert first.admissible is not None
     assert list(first.admissible) == sorted(first.admissible)
     assert {"look", "inventory", "help"} < set(first.admissible)
-    assert first.status.startswith("holding: nothing | unvisited: ")
+    assert first.status.startswith("at: start | holding: nothing | unsearched: ")
 
 
 @pytest.mark.integration
@@ -107,10 +107,10 @@ def test_the_status_follows_the_episode(env: AlfWorldEnv, six_games: list[Game])
         next((c, s) for c, s in results.items() if c.startswith(verb))
         for verb in ("go to ", "take ", "move ")
     )
-    assert went[0].removeprefix("go to ") not in went[1].partition("unvisited: ")[2].split(", ")
+    assert went[1].startswith(f"at: {went[0].removeprefix('go to ')} | here: ")
     held = took[0].removeprefix("take ").partition(" from ")[0]
-    assert took[1].startswith(f"holding: {held} | ")
-    assert moved[1].startswith("holding: nothing | ")
+    assert f"| holding: {held} | " in took[1]
+    assert "| holding: nothing | " in moved[1]
 
 
 @pytest.mark.integration
@@ -159,23 +159,46 @@ def test_the_status_line_by_hand() -> None:
     """Three receptacles; go to one, take a mug, go to another, put it down."""
     status = EpisodeStatus(
         "You are in the middle of a room. Looking quickly around you, "
-        "you see a cabinet 10, a cabinet 2, and a fridge 1."
+        "you see a cabinet 10, a cabinet 2, and a fridge 1.",
+        "put two mug in cabinet.",
     )
-    assert str(status) == "holding: nothing | unvisited: cabinet 2, cabinet 10, fridge 1"
-    status.update("You arrive at cabinet 2. On the cabinet 2, you see a mug 3.")
-    assert str(status) == "holding: nothing | unvisited: cabinet 10, fridge 1"
-    status.update("You pick up the mug 3 from the cabinet 2.")
-    assert str(status) == "holding: mug 3 | unvisited: cabinet 10, fridge 1"
-    status.update("Nothing happens.")
-    status.update("You arrive at fridge 1. The fridge 1 is closed.")
-    status.update("You arrive at cabinet 10. The cabinet 10 is closed.")
-    status.update("You move the mug 3 to the cabinet 10.")
-    assert str(status) == "holding: nothing | unvisited: none"
+    after = {
+        "": "at: start | holding: nothing | unsearched: cabinet 2, cabinet 10, fridge 1",
+        "You arrive at cabinet 2. The cabinet 2 is closed.": (
+            "at: cabinet 2 | here: closed | holding: nothing | unsearched: cabinet 2, cabinet 10, fridge 1"
+        ),
+        "You open the cabinet 2. The cabinet 2 is open. In it, you see a pan 1, a mug 3, and a mug 1.": (
+            "at: cabinet 2 | here: pan 1, mug 3, mug 1 | holding: nothing | unsearched: cabinet 10, fridge 1"
+        ),
+        "You pick up the mug 3 from the cabinet 2.": (
+            "at: cabinet 2 | here: pan 1, mug 1 | holding: mug 3 | unsearched: cabinet 10, fridge 1"
+        ),
+        "You heat the mug 3 using the microwave 1.": (
+            "at: cabinet 2 | here: pan 1, mug 1 | holding: mug 3 (hot) | unsearched: cabinet 10, fridge 1"
+        ),
+        "You cool the mug 3 using the fridge 1.": (
+            "at: cabinet 2 | here: pan 1, mug 1 | holding: mug 3 (cool) | unsearched: cabinet 10, fridge 1"
+        ),
+        "Nothing happens.": (
+            "at: cabinet 2 | here: pan 1, mug 1 | holding: mug 3 (cool) | unsearched: cabinet 10, fridge 1"
+        ),
+        "You arrive at cabinet 10. On the cabinet 10, you see nothing.": (
+            "at: cabinet 10 | here: nothing | holding: mug 3 (cool) | seen: mug 1 at cabinet 2 | "
+            "unsearched: fridge 1"
+        ),
+        "You move the mug 3 to the cabinet 10.": (
+            "at: cabinet 10 | here: mug 3 | holding: nothing | placed: mug 3 at cabinet 10 | "
+            "seen: mug 1 at cabinet 2 | unsearched: fridge 1"
+        ),
+    }
+    for observation, expected in after.items():
+        status.update(observation)
+        assert str(status) == expected, observation
 
 
-@given(st.lists(st.from_regex(r"\A[a-z]{1,12} [1-9][0-9]?\Z"), max_size=8))
+@given(st.lists(st.from_regex(r"\A[a-z]{2,12} [1-9][0-9]?\Z"), max_size=8))
 def test_every_listed_receptacle_is_found(names: list[str]) -> None:
     """The engine joins with ", " and, before the last, ", and "; no receptacle at all is "nothing"."""
     listed = [f"a {name}" for name in names] or ["nothing"]
     sentence = ", and ".join([", ".join(listed[:-1]), listed[-1]] if len(listed) > 1 else listed)
-    assert receptacles_named(f"You are in the middle of a room. Looking, you see {sentence}.") == names
+    assert names_listed(f"You are in the middle of a room. Looking, you see {sentence}.") == names
