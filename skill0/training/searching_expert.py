@@ -148,8 +148,8 @@ def remember(state: EpisodeState) -> Memory:
 
 
 HERE, SEEN, CLOSED, ANYWHERE = "here", "seen", "closed", "anywhere"
-"""Reasons that name no kind of place: it is here; it was seen elsewhere; this is closed, look into it; nothing
-is known, search on."""
+"""Reasons that name no kind of place: it is here; it was seen elsewhere; this is closed, look into it;
+nothing is known, search on."""
 
 
 @dataclass(frozen=True)
