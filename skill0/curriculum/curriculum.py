@@ -17,44 +17,18 @@ Tests: tests/curriculum/test_curriculum.py.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 from typing import Any
 
 from skill0.curriculum.budget import first_step, linear_budgets, stage_of
+from skill0.curriculum.change import CurriculumChange, check_names
 from skill0.curriculum.helpfulness import Helpfulness
-from skill0.curriculum.selection import FILTERS, RANKS, select, uses_helpfulness
+from skill0.curriculum.selection import check_switches, select, uses_helpfulness
 from skill0.errors import CheckpointError, ConfigError
 
-STATE_VERSION = 1
-
-
-@dataclass(frozen=True)
-class CurriculumChange:
-    """One round of selection at `step`: what stayed, what went, and why, for every file that was active."""
-
-    step: int
-    stage: int
-    budget: int
-    kept: tuple[str, ...]
-    withdrawn: tuple[str, ...]
-    reasons: dict[str, str]
-    helpfulness: dict[str, Helpfulness] = field(default_factory=dict)
-
-    def to_json(self) -> dict[str, Any]:
-        return {**asdict(self), "kept": list(self.kept), "withdrawn": list(self.withdrawn)}
-
-    @staticmethod
-    def from_json(data: Mapping[str, Any]) -> CurriculumChange:
-        return CurriculumChange(
-            step=data["step"],
-            stage=data["stage"],
-            budget=data["budget"],
-            kept=tuple(data["kept"]),
-            withdrawn=tuple(data["withdrawn"]),
-            reasons=dict(data["reasons"]),
-            helpfulness={name: Helpfulness.from_json(item) for name, item in data["helpfulness"].items()},
-        )
+STATE_VERSION = 2
+READABLE_VERSIONS = (1, 2)
+"""Version 1 knew no confidence and no counts behind Delta_k: it reads as a state without either."""
 
 
 class Curriculum:
@@ -72,6 +46,8 @@ class Curriculum:
         always_keep: files that are neither filtered nor ranked while the budget is above 0, and count in it
             (the published code does so with its general skills).
         seed: of the random ranking.
+        confidence: the posterior probability that the filter asks for before it drops a file, *optional*;
+            between 0.5 and 1. None is the paper's rule, the sign of Delta_k.
 
     The fixed full bank of the ablations is `budgets=[N] * num_stages, filter="none", rank="none"`.
 
@@ -91,6 +67,7 @@ class Curriculum:
         rank: str = "helpfulness",
         always_keep: Sequence[str] = (),
         seed: int = 0,
+        confidence: float | None = None,
     ) -> None:
         self.file_names = tuple(file_names)
         self.budgets = _budgets(num_stages, budgets, len(self.file_names))
@@ -101,6 +78,7 @@ class Curriculum:
         self.rank = rank
         self.always_keep = tuple(always_keep)
         self.seed = seed
+        self.confidence = confidence
         self._check_settings()
         self._active = self.file_names
         self._timeline: list[CurriculumChange] = []
@@ -146,13 +124,16 @@ class Curriculum:
         """One round of algorithm 1: filter, rank and select among the active files; returns what changed.
 
         `helpfulness` must hold every active file, except those in `always_keep`, if `needs_helpfulness`.
+        What it says of withdrawn files is neither looked at nor kept in the timeline: they are not shown.
 
         Raises:
-            ConfigError: a missing or unknown file, or a step before the last update.
+            ConfigError: a missing or unknown file, one filed under another's name, both forms of Delta_k
+                among the active files, or a step before the last update.
         """
         unknown = sorted(set(helpfulness) - set(self.file_names))
         if unknown:
             raise ConfigError(f"helpfulness names unknown skill files {unknown}; known are {self.file_names}")
+        check_names(helpfulness)
         if step < self._last_update:
             raise ConfigError(f"step {step} lies before the last update at step {self._last_update}")
         budget = self.budget(step)
@@ -164,6 +145,7 @@ class Curriculum:
             rank=self.rank,
             always_keep=self.always_keep,
             seed=f"{self.seed}:{step}",
+            confidence=self.confidence,
         )
         change = CurriculumChange(
             step=step,
@@ -193,9 +175,9 @@ class Curriculum:
         Raises:
             CheckpointError: the state is of another version, of other settings, or not a state at all.
         """
-        if state.get("version") != STATE_VERSION:
+        if state.get("version") not in READABLE_VERSIONS:
             raise CheckpointError(
-                f"curriculum state has version {state.get('version')!r}, this is {STATE_VERSION}; "
+                f"curriculum state has version {state.get('version')!r}, this reads {READABLE_VERSIONS}; "
                 "resume with the version of skill0 that wrote it"
             )
         mine, theirs = self._settings(), state.get("settings", {})
@@ -227,6 +209,7 @@ class Curriculum:
             "rank": self.rank,
             "always_keep": list(self.always_keep),
             "seed": self.seed,
+            "confidence": self.confidence,
         }
 
     def _check_settings(self) -> None:
@@ -239,10 +222,7 @@ class Curriculum:
             )
         if self.interval < 1:
             raise ConfigError(f"interval={self.interval} must be at least 1 step")
-        if self.filter not in FILTERS:
-            raise ConfigError(f"filter={self.filter!r} must be one of {FILTERS}")
-        if self.rank not in RANKS:
-            raise ConfigError(f"rank={self.rank!r} must be one of {RANKS}")
+        check_switches(self.filter, self.rank, self.confidence)
         unknown = sorted(set(self.always_keep) - set(self.file_names))
         if unknown:
             raise ConfigError(f"always_keep names unknown skill files {unknown}; known are {self.file_names}")

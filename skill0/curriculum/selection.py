@@ -4,7 +4,9 @@ SKILL0 (arXiv 2604.02268), step (2)-(3) of algorithm 1, and the problem it appro
 appendix). `select` is what the curriculum uses; `best_selection` solves that problem by trying every subset,
 for tests and for small banks. Deviations: ties in Delta_k go to the file that stands earlier in the bank
 (the paper does not say); a file whose Delta_k could not be measured is kept after all measured ones, since
-a broken environment is no evidence against a skill. Tests: tests/curriculum/test_selection.py.
+a broken environment is no evidence against a skill. Beyond the paper, a selection may ask for `confidence`:
+then the filter drops only files that are probably of no help (see `skill0.curriculum.posterior`).
+Tests: tests/curriculum/test_selection.py, tests/curriculum/test_confidence.py.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
-from skill0.curriculum.helpfulness import Accuracy, Helpfulness
+from skill0.curriculum.helpfulness import MARGINAL_FORM, Accuracy, Helpfulness, common_form
+from skill0.curriculum.posterior import check_confidence, probability_helpful, verdict
 from skill0.errors import ConfigError
 
 FILTERS = ("positive", "nonnegative", "none")
@@ -69,6 +72,7 @@ def select(
     rank: str = "helpfulness",
     always_keep: Sequence[str] = (),
     seed: str | int = 0,
+    confidence: float | None = None,
 ) -> Selection:
     """Algorithm 1, one round: drop files that do not help, rank the rest, keep at most `budget`.
 
@@ -80,15 +84,20 @@ def select(
         filter, rank: see `passes_filter` and `rank_files`.
         always_keep: files that stay without filter or ranking while the budget is above 0, and count in it.
         seed: fixes the random ranking.
+        confidence: c, *optional*. Then a file is dropped by the filter only if P(Delta_k > 0) <= 1 - c; at
+            P >= c it is kept with confidence, in between it is undecided. The budget binds both, in the order
+            of `rank`. None: by the sign of Delta_k.
 
     Raises:
-        ConfigError: an unknown filter or rank, a missing or unknown file, or more `always_keep` than budget.
+        ConfigError: an unknown filter or rank, a missing or unknown file, more `always_keep` than budget,
+            Delta_k in both forms, or a `confidence` that is no probability above 0.5 or has no filter.
     """
-    _check_switches(filter, rank)
+    check_switches(filter, rank, confidence)
     if budget <= 0:
         return Selection((), tuple(names), dict.fromkeys(names, "withdrawn: the budget is 0"))
     if uses_helpfulness(filter, rank):
         _check_measured([name for name in names if name not in always_keep], helpfulness)
+    common_form(helpfulness[name] for name in names if name in helpfulness)
     pinned = [name for name in names if name in always_keep]
     if len(pinned) > budget:
         raise ConfigError(f"always_keep holds {pinned}, more than the budget of {budget} files")
@@ -97,18 +106,18 @@ def select(
     for name in names:
         if name in kept:
             continue
-        delta = _delta(helpfulness, name)
-        if passes_filter(delta, filter):
+        objection = _objection(helpfulness.get(name), filter, confidence)
+        if objection is None:
             candidates.append(name)
         else:
-            condition = "above 0" if filter == "positive" else "0 or above"
-            reasons[name] = f"withdrawn: Delta {delta:+.4f} is not {condition}"
+            reasons[name] = f"withdrawn: {objection}"
     room = budget - len(pinned)
     for place, name in enumerate(rank_files(candidates, helpfulness, rank, seed), start=1):
         if place <= room:
             kept.add(name)
-        verdict = "kept" if place <= room else "withdrawn"
-        reasons[name] = f"{verdict}: {_standing(name, helpfulness, rank)}, place {place} for {room} left"
+        outcome = "kept" if place <= room else "withdrawn"
+        standing = _standing(helpfulness.get(name), rank, confidence)
+        reasons[name] = f"{outcome}: {standing}, place {place} for {room} left"
     return Selection(
         kept=tuple(name for name in names if name in kept),
         withdrawn=tuple(name for name in names if name not in kept),
@@ -119,6 +128,20 @@ def select(
 def uses_helpfulness(filter: str, rank: str) -> bool:
     """Whether a selection with these switches looks at Delta_k at all."""
     return filter != "none" or rank == "helpfulness"
+
+
+def check_switches(filter: str, rank: str, confidence: float | None) -> None:
+    """Raises `ConfigError` for a filter, rank or confidence that is unknown or contradicts another."""
+    if filter not in FILTERS:
+        raise ConfigError(f"filter={filter!r} must be one of {FILTERS}")
+    if rank not in RANKS:
+        raise ConfigError(f"rank={rank!r} must be one of {RANKS}")
+    check_confidence(confidence)
+    if confidence is not None and filter == "none":
+        raise ConfigError(
+            f"confidence={confidence} is asked of the filter, but filter='none' keeps every file; "
+            "give filter='positive', or no confidence"
+        )
 
 
 def objective(accuracy: Accuracy, chosen: Iterable[str]) -> float:
@@ -145,13 +168,6 @@ def greedy_bound(alpha: float) -> float:
     return 1 - math.exp(-alpha)
 
 
-def _check_switches(filter: str, rank: str) -> None:
-    if filter not in FILTERS:
-        raise ConfigError(f"filter={filter!r} must be one of {FILTERS}")
-    if rank not in RANKS:
-        raise ConfigError(f"rank={rank!r} must be one of {RANKS}")
-
-
 def _check_measured(names: Sequence[str], helpfulness: Mapping[str, Helpfulness]) -> None:
     missing = [name for name in names if name not in helpfulness]
     if missing:
@@ -161,16 +177,44 @@ def _check_measured(names: Sequence[str], helpfulness: Mapping[str, Helpfulness]
         )
 
 
-def _delta(helpfulness: Mapping[str, Helpfulness], name: str) -> float | None:
-    measured = helpfulness.get(name)
-    return None if measured is None else measured.delta
+def _objection(measured: Helpfulness | None, filter: str, confidence: float | None) -> str | None:
+    """Why the filter drops a file, in words, or None where it does not."""
+    delta = None if measured is None else measured.delta
+    if measured is None or delta is None:
+        return None
+    if confidence is not None:
+        probability = _probability(measured)
+        if verdict(probability, confidence) != "withdraw":
+            return None
+        return f"{_figure(measured)}, {_certainty(probability, confidence)}"
+    if passes_filter(delta, filter):
+        return None
+    return f"{_figure(measured)} is not {'above 0' if filter == 'positive' else '0 or above'}"
 
 
-def _standing(name: str, helpfulness: Mapping[str, Helpfulness], rank: str) -> str:
-    """What a file's place was decided by, in words."""
-    if rank == "random":
-        return "random order"
-    if rank == "none":
-        return "bank order"
-    delta = _delta(helpfulness, name)
-    return "Delta not measured (no valid episode)" if delta is None else f"Delta {delta:+.4f}"
+def _standing(measured: Helpfulness | None, rank: str, confidence: float | None) -> str:
+    """What a file's place was decided by, in words, and with a confidence the verdict on it."""
+    if rank == "helpfulness":
+        parts = ["Delta not measured (no valid episode)" if measured is None else _figure(measured)]
+    else:
+        parts = ["random order" if rank == "random" else "bank order"]
+    if confidence is not None and measured is not None and measured.delta is not None:
+        parts.append(_certainty(_probability(measured), confidence))
+    return ", ".join(parts)
+
+
+def _figure(measured: Helpfulness) -> str:
+    """Delta_k in words. The set form is called Delta, as in the paper's main text, the other by its name."""
+    if measured.delta is None:
+        return "Delta not measured (no valid episode)"
+    return f"{'marginal ' if measured.form == MARGINAL_FORM else ''}Delta {measured.delta:+.4f}"
+
+
+def _certainty(probability: float, confidence: float) -> str:
+    return f"P(Delta > 0) = {probability:.4f} ({verdict(probability, confidence)} at {confidence:g})"
+
+
+def _probability(measured: Helpfulness) -> float:
+    counts = measured.arm_counts
+    assert counts is not None  # Delta_k was measured
+    return probability_helpful(counts)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skill0.curriculum import Curriculum, Helpfulness
+from skill0.curriculum import Curriculum, CurriculumChange, Helpfulness
 from skill0.errors import CheckpointError, ConfigError
 
 FILES = ("general", "pick", "look", "clean", "heat", "cool")
@@ -217,3 +217,32 @@ def test_the_curriculum_is_light() -> None:
         "import sys, skill0.curriculum; assert not {'torch', 'numpy', 'PIL', 'alfworld'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_helpfulness_of_a_file_that_is_not_shown_is_never_recorded() -> None:
+    curriculum = Curriculum(FILES, total_steps=180)
+    curriculum.update(10, {**helpful(FILES), **measured(clean=0.0)})
+    change = curriculum.update(20, {**helpful(curriculum.active), **measured(clean=0.5)})
+    assert "clean" not in change.helpfulness
+    assert "clean" not in curriculum.state_dict()["timeline"][1]["helpfulness"]
+    with pytest.raises(ConfigError, match=r"\['clean'\], which were not in context"):
+        CurriculumChange(20, 1, 6, ("heat",), (), {}, measured(clean=0.5))
+    state = curriculum.state_dict()
+    state["timeline"][1]["helpfulness"]["clean"] = measured(clean=0.5)["clean"].to_json()
+    with pytest.raises(CheckpointError, match="not in context"):
+        Curriculum(FILES, total_steps=180).load_state_dict(state)
+
+
+def test_helpfulness_says_whose_it_is_and_in_which_form() -> None:
+    curriculum = Curriculum(("heat", "cool"), total_steps=30)
+    heat = Helpfulness("heat", 0.5, 0.25, 0.25, 8, "marginal")
+    with pytest.raises(ConfigError, match="'heat' as 'cool'"):
+        curriculum.update(5, {"heat": heat, "cool": heat})
+    with pytest.raises(ConfigError, match="do not compare"):
+        curriculum.update(5, {"heat": heat, **measured(cool=0.25)})
+    change = curriculum.update(5, {"heat": heat, "cool": Helpfulness("cool", 0.5, 0.5, 0.0, 8, "marginal")})
+    assert change.reasons == {
+        "heat": "kept: marginal Delta +0.2500, place 1 for 2 left",
+        "cool": "withdrawn: marginal Delta +0.0000 is not above 0",
+    }
+    assert change.to_json()["helpfulness"]["heat"]["form"] == "marginal"
