@@ -321,7 +321,12 @@ def test_the_same_games_in_every_process(hash_seed):
     ("fields", "words"),
     [
         ({"size": "huge"}, "size must be one of small, medium, large; got 'huge'"),
-        ({"task_types": ()}, "task_types must be some of"),
+        ({"kind": "magic"}, "kind must be one of facts, procedure; got 'magic'"),
+        ({"kind": "procedure", "size": "large"}, "households of kind 'procedure' are small"),
+        (
+            {"kind": "procedure", "task_types": ("pick_and_place_simple",)},
+            "in households of kind 'procedure'",
+        ),
         ({"task_types": ("juggle",)}, "got ('juggle',)"),
         ({"adherence": 1.2}, "adherence is a probability, so between 0 and 1; got 1.2"),
         ({"extra_objects": (5, 2)}, "0 <= smallest <= largest; got (5, 2)"),

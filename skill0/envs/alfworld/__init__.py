@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from skill0.envs.alfworld.env import AlfWorldEnv, AlfWorldEnvFactory
-    from skill0.envs.alfworld.games import TASK_TYPES, Game, sample_games, tasks_from
+    from skill0.envs.alfworld.games import PROCEDURE_TASK_TYPES, TASK_TYPES, Game, sample_games, tasks_from
     from skill0.envs.alfworld.households import (
         Convention,
         HouseholdSettings,
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from skill0.envs.alfworld.translation import default_cache_dir
 
 _HOMES = {
+    "PROCEDURE_TASK_TYPES": "games",
     "TASK_TYPES": "games",
     "AlfWorldEnv": "env",
     "AlfWorldEnvFactory": "env",
@@ -43,6 +44,7 @@ _HOMES = {
 }
 
 __all__ = [
+    "PROCEDURE_TASK_TYPES",
     "TASK_TYPES",
     "AlfWorldEnv",
     "AlfWorldEnvFactory",

@@ -21,6 +21,14 @@ TASK_TYPES = (
     "pick_cool_then_place_in_recep",
     "pick_two_obj_and_place",
 )
+"""The six task types of the official games, and of households whose skills are facts."""
+
+PROCEDURE_FAMILIES = ("party", "parlour", "garden", "study")
+PROCEDURE_FORMS = ("one_word", "two_words", "last_word")
+
+PROCEDURE_TASK_TYPES = tuple(f"{family}_{form}" for form in PROCEDURE_FORMS for family in PROCEDURE_FAMILIES)
+"""The task types of households whose skills are procedure (`procedures`): a family of words that one skill file
+explains, and how many of them a task uses: one, two, or two of which the last undoes the first."""
 
 # Stands for the instruction in a grammar template.
 PLACEHOLDER = "UNKNOWN GOAL."
@@ -31,7 +39,8 @@ TASK_SENTENCE = "Your task is to: "
 class Game:
     """One game. `domain` (PDDL) and `grammar` (template, "UNKNOWN GOAL." stands for the instruction)
     are shared by all games of a store; `walkthrough` is a plan that wins. `convention` tells, for a
-    generated household, the receptacle type where each object type is usually kept.
+    generated household, the receptacle type where each object type is usually kept, or which receptacle type
+    each of its own words stands for.
     """
 
     id: str

@@ -14,10 +14,10 @@ The engine's own rules shape the text (each is tested against the engine):
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from skill0.envs.alfworld.placements import placements
-from skill0.envs.alfworld.rooms import TREATMENTS
+from skill0.envs.alfworld.rooms import APPLIANCES, Treatment
 
 _START = "loc_bar_0"
 
@@ -52,12 +52,15 @@ class Item:
 @dataclass(frozen=True)
 class Goal:
     """What to achieve: with one thing of kind `target` (two in the pick-two task) at a receptacle of kind
-    `destination`, or, in the look task, in the hand under the `lamp`."""
+    `destination`, or, in the look task, in the hand under the `lamp`. The thing must have had `treatments`,
+    and, if `nothing_else`, be in no state that another treatment would have left."""
 
     task_type: str
     target: str
     destination: str = ""
     lamp: str = ""
+    treatments: tuple[Treatment, ...] = ()
+    nothing_else: bool = False
 
     @property
     def count(self) -> int:
@@ -67,12 +70,14 @@ class Goal:
 @dataclass(frozen=True)
 class Household:
     """One game's world at its start, all receptacles closed. The first `goal.count` items are those that the
-    plan uses; the lamp follows them where the goal needs one."""
+    plan uses; the lamp follows them where the goal needs one. `accepts` are pairs (receptacle kind, item kind)
+    that may be put together here, besides those that ALFWorld's own rooms allow."""
 
     room: str
     receptacles: tuple[Receptacle, ...]
     items: tuple[Item, ...]
     goal: Goal
+    accepts: frozenset[tuple[str, str]] = field(default_factory=frozenset)
 
     @property
     def starts_won(self) -> bool:
@@ -126,7 +131,7 @@ def winning_plan(household: Household) -> tuple[str, ...]:
     for item in household.items[: goal.count]:
         reach(item.place)
         commands.append(f"take {item.name} from {item.place.name}")
-        if treatment := TREATMENTS.get(goal.task_type):
+        for treatment in goal.treatments:
             tool = _first(household, treatment.tool, near=here)
             go(tool)
             commands.append(f"{treatment.verb} {item.name} with {tool.name}")
@@ -189,7 +194,8 @@ def _facts(household: Household) -> Iterator[str]:
     item_kinds = sorted({item.kind for item in household.items})
     for place_kind in sorted({place.kind for place in household.receptacles}):
         for kind in item_kinds:
-            if kind in counted.accepts.get(place_kind, frozenset()):
+            own = (place_kind, kind) in household.accepts
+            if own or kind in counted.accepts.get(place_kind, frozenset()):
                 yield f"(canContain {_type(place_kind)} {_type(kind)})"
     for item in household.items:
         yield f"(objectType {_identifier(item)} {_type(item.kind)})"
@@ -200,7 +206,8 @@ def _facts(household: Household) -> Iterator[str]:
 
 
 def _goal(goal: Goal) -> str:
-    """The goal formula of ALFWorld's goal library for the task type, bound to the goal's types."""
+    """The goal formula of ALFWorld's goal library for the task type, bound to the goal's types. States that
+    the thing must not be in are negative literals, which that library has none of."""
     target, place = _type(goal.target), goal.destination and _type(goal.destination)
     if goal.task_type == "look_at_obj_in_light":
         return (
@@ -216,11 +223,12 @@ def _goal(goal: Goal) -> str:
             f"(not (= ?o1 ?o2)) (objectType ?o2 {target}) (receptacleType ?r {place}) "
             "(inReceptacle ?o2 ?r))))))"
         )
-    treatment = TREATMENTS.get(goal.task_type)
-    done = {"clean": "isClean", "heat": "isHot", "cool": "isCool"}
-    state = f"({treatment.affordance} ?o) ({done[treatment.verb]} ?o) " if treatment else ""
+    parts = [f"({treatment.affordance} ?o) ({treatment.state} ?o) " for treatment in goal.treatments]
+    if goal.nothing_else:
+        others = [other for other in APPLIANCES.values() if other not in goal.treatments]
+        parts += [f"(not ({other.state} ?o)) " for other in others]
     return (
-        f"(exists (?r - receptacle) (exists (?o - object) (and {state}(inReceptacle ?o ?r) "
+        f"(exists (?r - receptacle) (exists (?o - object) (and {''.join(parts)}(inReceptacle ?o ?r) "
         f"(objectType ?o {target}) (receptacleType ?r {place}))))"
     )
 

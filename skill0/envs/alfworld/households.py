@@ -5,6 +5,8 @@ things are follows the household's convention with probability `adherence`, and 
 counted from the official train games (`placements`). No target starts at the goal. The winning plan is
 constructed, never searched for, and is the game's `walkthrough`.
 
+Households of kind "procedure" are made in `procedures`; their games come from here too.
+
 Left out: receptacles that share a location (in most official games some do), sliced targets, a movable
 receptacle as the goal, human-written instructions.
 """
@@ -17,7 +19,7 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 
 from skill0.envs.alfworld.conventions import Convention, check_convention, sample_convention
-from skill0.envs.alfworld.games import TASK_TYPES, Game
+from skill0.envs.alfworld.games import PROCEDURE_TASK_TYPES, TASK_TYPES, Game
 from skill0.envs.alfworld.household_problem import (
     Goal,
     Household,
@@ -28,6 +30,7 @@ from skill0.envs.alfworld.household_problem import (
     winning_plan,
 )
 from skill0.envs.alfworld.placements import placements
+from skill0.envs.alfworld.procedures import generate_procedure
 from skill0.envs.alfworld.rooms import TREATMENTS, HouseholdSettings, Room, rooms
 from skill0.envs.alfworld.upstream import shipped_domain_and_grammar
 from skill0.errors import ConfigError
@@ -90,19 +93,22 @@ def generate_game(
     split: str = "train",
 ) -> Game:
     """One game. Object types that the convention leaves out follow the location priors; with no convention
-    all of them do.
+    all of them do. A task type of the kind "procedure" needs a whole convention of that kind.
 
     Raises:
-        ConfigError: the task type is unknown, or the convention keeps something where it cannot be.
+        ConfigError: the task type is unknown, or the convention is not possible.
         EnvError: alfworld, whose wheel holds the PDDL domain and the grammar, is not installed.
     """
     settings, convention = settings or HouseholdSettings(), dict(convention or {})
-    household = generate_household(task_type, seed, settings, convention)
+    if task_type in PROCEDURE_TASK_TYPES:
+        household, instruction = generate_procedure(task_type, seed, settings, convention)
+    else:
+        household = generate_household(task_type, seed, settings, convention)
+        choices = instructions(household.goal)
+        instruction = choices[random.Random(f"instruction {task_type} {seed}").randrange(len(choices))]
     goal = household.goal
     domain, grammar = shipped_domain_and_grammar()
     problem = problem_text(household, f"household_{task_type}")
-    choices = instructions(goal)
-    instruction = choices[random.Random(f"instruction {task_type} {seed}").randrange(len(choices))]
     # Seed, convention and settings all show in the digest: equal ids mean equal games.
     digest = hashlib.sha256(f"{split}\n{instruction}\n{problem}".encode()).hexdigest()[:8]
     pddl = placements().pddl
@@ -191,9 +197,9 @@ class _Furnishing:
         self.draw.shuffle(targets)
         if task_type == "look_at_obj_in_light":
             return Goal(task_type, targets[0], lamp=room.lamp)
-        treatment = TREATMENTS.get(task_type)
+        treatments = (TREATMENTS[task_type],) if task_type in TREATMENTS else ()
         for target in targets:
-            taken = {self.convention.get(target), treatment.tool if treatment else None}
+            taken = {self.convention.get(target), *(treatment.tool for treatment in treatments)}
             destinations = [
                 kind for kind in self.kinds if placements().can_hold(kind, target) and kind not in taken
             ]
@@ -201,7 +207,7 @@ class _Furnishing:
             self.draw.shuffle(destinations)
             for destination in destinations:
                 if elsewhere - {destination}:
-                    return Goal(task_type, target, destination)
+                    return Goal(task_type, target, destination, treatments=treatments)
         raise ConfigError(f"no object of a {room.name} can be the target of {task_type}")
 
     def put(self, kind: str, avoid: str = "") -> None:

@@ -22,7 +22,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from skill0.envs.alfworld.games import TASK_TYPES, Game
+from skill0.envs.alfworld.games import PROCEDURE_TASK_TYPES, TASK_TYPES, Game
 from skill0.envs.alfworld.upstream import read_text
 from skill0.errors import GameStoreError
 
@@ -145,10 +145,9 @@ def game_from_json(line: str, where: str, split: str, domain: str, grammar: str)
         raise GameStoreError(f"{where}: a game needs the texts {', '.join(texts)}")
     if not isinstance(plan, list) or not plan or not all(isinstance(command, str) for command in plan):
         raise GameStoreError(f"{where}: a game needs a walkthrough, a list of commands that win it")
-    if fields["task_type"] not in TASK_TYPES:
-        raise GameStoreError(
-            f"{where}: unknown task type {fields['task_type']!r}; known: {', '.join(TASK_TYPES)}"
-        )
+    known = (*TASK_TYPES, *PROCEDURE_TASK_TYPES)
+    if fields["task_type"] not in known:
+        raise GameStoreError(f"{where}: unknown task type {fields['task_type']!r}; known: {', '.join(known)}")
     if fields.get("solvable") is not True:
         raise GameStoreError(f"{where}: the game is not marked as solvable; leave it out")
     return Game(

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
-from skill0.envs.alfworld.games import TASK_TYPES
+from skill0.envs.alfworld.games import PROCEDURE_TASK_TYPES, TASK_TYPES
 from skill0.envs.alfworld.placements import placements
 from skill0.errors import ConfigError
 
@@ -24,18 +24,22 @@ LAMP = "desklamp"
 @dataclass(frozen=True)
 class Treatment:
     """What a task does to the object on the way: the verb, the receptacle type that does it, the object's
-    affordance."""
+    affordance, and the state it is in afterwards (a predicate of the domain)."""
 
     verb: str
     tool: str
     affordance: str
+    state: str
 
 
 TREATMENTS: Mapping[str, Treatment] = {
-    "pick_clean_then_place_in_recep": Treatment("clean", "sinkbasin", "cleanable"),
-    "pick_heat_then_place_in_recep": Treatment("heat", "microwave", "heatable"),
-    "pick_cool_then_place_in_recep": Treatment("cool", "fridge", "coolable"),
+    "pick_clean_then_place_in_recep": Treatment("clean", "sinkbasin", "cleanable", "isClean"),
+    "pick_heat_then_place_in_recep": Treatment("heat", "microwave", "heatable", "isHot"),
+    "pick_cool_then_place_in_recep": Treatment("cool", "fridge", "coolable", "isCool"),
 }
+
+APPLIANCES: Mapping[str, Treatment] = {treatment.tool: treatment for treatment in TREATMENTS.values()}
+"""Receptacle type -> what is done there."""
 
 
 @dataclass(frozen=True)
@@ -129,11 +133,14 @@ class HouseholdSettings:
     """What generated households are like.
 
     Args:
+        kind (`str`, *optional*, defaults to `"facts"`):
+            What a household's convention tells: `"facts"`, where things are kept, or `"procedure"`, what the
+            household's own words ask to be done with them (see `procedures`; small households only).
         size (`str`, *optional*, defaults to `"small"`):
             `"small"` (10-12 receptacles, for a tiny policy), `"medium"` or `"large"` (furnished like
             ALFWorld's own rooms, at most four receptacles of a type when medium).
-        task_types (`tuple[str, ...]`, *optional*, defaults to all six):
-            The task types, taken in turn.
+        task_types (`tuple[str, ...]`, *optional*, defaults to all of the kind):
+            The task types, taken in turn: some of `TASK_TYPES`, or of `PROCEDURE_TASK_TYPES`.
         adherence (`float`, *optional*, defaults to `1.0`):
             Probability that an object is where the convention says. Otherwise it is drawn from the
             location priors among the other places.
@@ -151,8 +158,9 @@ class HouseholdSettings:
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  (pydantic reads it when a recipe is loaded)
 
+    kind: Literal["facts", "procedure"] = "facts"
     size: Literal["small", "medium", "large"] = "small"
-    task_types: tuple[str, ...] = TASK_TYPES
+    task_types: tuple[str, ...] = ()
     adherence: float = 1.0
     extra_objects: tuple[int, int] | None = None
     max_instances: int | None = None
@@ -161,9 +169,18 @@ class HouseholdSettings:
     def __post_init__(self) -> None:
         if self.size not in _SIZES:
             raise ConfigError(f"size must be one of {', '.join(_SIZES)}; got {self.size!r}")
-        unknown = [name for name in self.task_types if name not in TASK_TYPES]
-        if unknown or not self.task_types:
-            raise ConfigError(f"task_types must be some of {', '.join(TASK_TYPES)}; got {self.task_types!r}")
+        if self.kind not in _TASK_TYPES:
+            raise ConfigError(f"kind must be one of {', '.join(_TASK_TYPES)}; got {self.kind!r}")
+        if self.kind == "procedure" and self.size != "small":
+            raise ConfigError(f"households of kind 'procedure' are small; got size={self.size!r}")
+        known = _TASK_TYPES[self.kind]
+        if not self.task_types:
+            object.__setattr__(self, "task_types", known)
+        if [name for name in self.task_types if name not in known]:
+            raise ConfigError(
+                f"task_types must be some of {', '.join(known)} in households of kind {self.kind!r}; "
+                f"got {self.task_types!r}"
+            )
         if not 0 <= self.adherence <= 1:
             raise ConfigError(f"adherence is a probability, so between 0 and 1; got {self.adherence}")
         low, high = self.extra_range
@@ -194,6 +211,8 @@ class HouseholdSettings:
     def instance_limit(self) -> int | None:
         return self.max_instances if self.max_instances is not None else _SIZES[self.size][1]
 
+
+_TASK_TYPES: Mapping[str, tuple[str, ...]] = {"facts": TASK_TYPES, "procedure": PROCEDURE_TASK_TYPES}
 
 # size -> (range of extra objects, receptacles of one type at most)
 _SIZES: Mapping[str, tuple[tuple[int, int], int | None]] = {
