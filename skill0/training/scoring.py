@@ -2,6 +2,7 @@
 
 The policy's own log-probabilities are needed when a round serves several optimizer steps, and to correct for
 a sampler that computes other numbers than the trainer (vLLM). Where neither holds, the loss uses its own.
+transformers in float32 has recorded them while it sampled; anything else is scored by a forward pass.
 """
 
 from __future__ import annotations
@@ -28,6 +29,10 @@ def score_windows(trainer: Skill0Trainer, windows: Sequence[Window]) -> dict[str
     corrects = args.use_vllm and args.vllm_importance_sampling_correction
     needs_old = args.gradient_accumulation_steps % trainer.windows_per_round != 0 or corrects
     compares = corrects or args.check_sampling
+    if needs_old and _sampler_is_exact(trainer):
+        for item in (item for window in windows for micro_batch in window for item in micro_batch):
+            item.old_logprobs = _as_sampled(item)
+        needs_old = False
     if not (needs_old or compares or trainer.beta != 0.0):
         return {}
     differences: list[torch.Tensor] = []
@@ -43,6 +48,19 @@ def score_windows(trainer: Skill0Trainer, windows: Sequence[Window]) -> dict[str
             if trainer.beta != 0.0:
                 _keep(micro_batch, "reference_logprobs", trl_internals.reference_logprobs(trainer, batch))
     return _difference_metrics(trainer, differences) if compares else {}
+
+
+def _sampler_is_exact(trainer: Skill0Trainer) -> bool:
+    """Whether the log-probabilities recorded while sampling are the trainer's, up to rounding of float32."""
+    exact = trl_internals.bare_model(trainer).dtype == torch.float32
+    return not trainer.args.use_vllm and exact and trainer.accelerator.mixed_precision == "no"
+
+
+def _as_sampled(item: TrainingTurn) -> torch.Tensor:
+    """The sampler's log-probabilities, float32 (completion tokens,); 0 for a turn that nobody sampled as it
+    stands, which is no part of the loss that reads them."""
+    length = len(item.turn.completion_ids)
+    return torch.tensor(item.turn.logprobs or (0.0,) * length, dtype=torch.float32)
 
 
 def _keep(items: Sequence[TrainingTurn], name: str, values: torch.Tensor) -> None:

@@ -32,9 +32,23 @@ def test_with_one_update_a_round_nothing_is_scored(colours_policy: Path, tmp_pat
 
 
 def test_sampler_and_trainer_agree_here(colours_policy: Path, tmp_path: Path) -> None:
-    _, windows = round_of(colours_policy, tmp_path, num_iterations=2, temperature=0.7)
-    for item in real_items(windows):
-        assert item.old_logprobs.tolist() == pytest.approx(item.turn.logprobs, abs=1e-4)
+    """So the sampler's numbers are kept, and a forward pass over the round gives the same."""
+    trainer, windows = round_of(colours_policy, tmp_path, num_iterations=2, temperature=0.7)
+    items = real_items(windows)
+    assert all(item.old_logprobs.tolist() == pytest.approx(item.turn.logprobs, abs=1e-7) for item in items)
+    trainer.args.check_sampling = True
+    assert score_windows(trainer, windows)["sampling/logp_difference_max"] < 1e-4
+
+
+def test_rounded_log_probabilities_of_a_sampler_are_not_trusted(colours_policy: Path, tmp_path: Path) -> None:
+    """In bfloat16 generation and training differ by rounding; the round is scored by the trainer."""
+    trainer, windows = round_of(colours_policy, tmp_path, num_iterations=2)
+    items = real_items(windows)
+    for item in items:
+        item.turn = replace(item.turn, logprobs=(math.nan,) * len(item.turn.logprobs))
+    trainer.model.to(torch.bfloat16)
+    score_windows(trainer, windows)
+    assert all(item.old_logprobs.isfinite().all() for item in items)
 
 
 @pytest.mark.parametrize(
