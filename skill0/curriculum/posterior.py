@@ -2,8 +2,9 @@
 
 The success rate of each arm gets a uniform prior, so after w wins in n episodes it is Beta(1 + w, 1 + n - w),
 and P(Delta_k > 0) = P(rate with > rate without). ReSkill (arXiv 2606.01619) draws between two versions of a
-skill by the same probability; here it decides whether a file stays. Deviations: two thresholds and a verdict
-instead of a draw, and no discounting of old evidence (every selection looks at fresh episodes only).
+skill by the same probability and prior; here it decides whether a file stays. Deviations: two thresholds and
+a verdict instead of a draw, no discounting of old evidence (every selection looks at fresh episodes only),
+and the exact probability where the published code estimates it from draws.
 
 What this ignores: both arms play the same tasks, which makes their difference more certain than that of two
 independent arms; and several rollouts of one task tell less than as many tasks. Tests:
@@ -39,7 +40,7 @@ def probability_helpful(counts: ArmCounts) -> float:
 
 
 def verdict(probability: float, confidence: float) -> Verdict:
-    """ "keep" at `confidence` and above, "withdraw" at 1 - `confidence` and below, else "undecided"."""
+    """The verdict: "keep" at `confidence` and above, "withdraw" at 1 - `confidence` and below."""
     if probability >= confidence:
         return "keep"
     return "withdraw" if 1 - probability >= confidence else "undecided"

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from math import comb
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skill0.curriculum import ArmCounts, Curriculum, Helpfulness, select
+from skill0.curriculum import ArmCounts, Curriculum, Helpfulness, probability_helpful, select
 from skill0.errors import CheckpointError, ConfigError
 
 
@@ -139,3 +140,53 @@ def test_a_state_from_before_there_was_a_confidence() -> None:
     assert restored.state_dict() == curriculum.state_dict()
     with pytest.raises(CheckpointError, match=r"confidence: None then, 0\.9 now"):
         Curriculum(FILES, total_steps=30, confidence=0.9).load_state_dict(old)
+
+
+def withdrawn_share(tasks: int, skilled: float, plain: float, confidence: float | None) -> float:
+    """The exact probability that a file is withdrawn whose arms truly succeed with these rates."""
+
+    def binomial(rate: float) -> list[float]:
+        return [comb(tasks, wins) * rate**wins * (1 - rate) ** (tasks - wins) for wins in range(tasks + 1)]
+
+    share = 0.0
+    for wins, weight in enumerate(binomial(skilled)):
+        for others, other_weight in enumerate(binomial(plain)):
+            figure = Helpfulness("k", wins / tasks, others / tasks, (wins - others) / tasks, tasks)
+            if select(("k",), {"k": figure}, 1, confidence=confidence).withdrawn:
+                share += weight * other_weight
+    return share
+
+
+@pytest.mark.parametrize(
+    ("tasks", "skilled", "plain", "by_sign", "at_90"),
+    [
+        (16, 0.7, 0.5, 0.16, 0.01),
+        (16, 0.5, 0.5, 0.57, 0.11),
+        (16, 0.95, 0.95, 0.68, 0.02),
+        (16, 0.5, 0.7, 0.91, 0.46),
+        (32, 0.7, 0.5, 0.06, 0.00),
+        (32, 0.5, 0.5, 0.55, 0.08),
+        (32, 0.95, 0.95, 0.62, 0.07),
+        (32, 0.5, 0.7, 0.96, 0.61),
+    ],
+)
+def test_how_often_each_rule_withdraws(
+    tasks: int, skilled: float, plain: float, by_sign: float, at_90: float
+) -> None:
+    """The table of docs/curriculum.md."""
+    assert round(withdrawn_share(tasks, skilled, plain, None), 2) == by_sign
+    assert round(withdrawn_share(tasks, skilled, plain, 0.9), 2) == at_90
+
+
+def test_how_much_more_success_keeps_a_file_with_confidence() -> None:
+    """Wins beyond the plain arm's, where that wins half of the tasks; the figures of docs/curriculum.md."""
+
+    def least(tasks: int) -> int:
+        half = tasks // 2
+        return next(
+            more
+            for more in range(half + 1)
+            if probability_helpful(ArmCounts(half + more, tasks, half, tasks)) >= 0.9
+        )
+
+    assert [least(tasks) for tasks in (8, 16, 32, 64)] == [3, 4, 6, 8]
