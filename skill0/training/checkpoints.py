@@ -40,8 +40,9 @@ class Skill0State:
 
     `windows_done` counts calls of `training_step`; `round_size` is the number of trajectories of
     a round, without which that count means nothing. `bank_digest` is "" for a run without skills;
-    `curriculum` and `helpfulness` (last measured, by file) are then None and empty. `logging` is what lies
-    between two logging steps.
+    `curriculum` and `helpfulness` (last measured, by file) are then None and empty. `helpfulness_paired` is
+    that of paired groups, `pairs` what was played in them since the curriculum last decided (empty in files
+    that were written before there were such groups). `logging` is what lies between two logging steps.
     """
 
     global_step: int
@@ -50,6 +51,8 @@ class Skill0State:
     bank_digest: str
     curriculum: dict[str, Any] | None
     helpfulness: dict[str, float] = field(default_factory=dict)
+    helpfulness_paired: dict[str, float] = field(default_factory=dict)
+    pairs: dict[str, Any] = field(default_factory=dict)
     logging: dict[str, Any] = field(default_factory=dict)
     version: int = STATE_VERSION
 

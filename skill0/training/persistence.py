@@ -11,6 +11,7 @@ from accelerate.utils import broadcast_object_list
 from skill0.errors import CheckpointError
 from skill0.training import checkpoints, trl_internals
 from skill0.training.checkpoints import Skill0State
+from skill0.training.pairing import PairsSoFar
 
 if TYPE_CHECKING:
     from skill0.training.trainer import Skill0Trainer
@@ -44,6 +45,8 @@ def current_state(trainer: Skill0Trainer) -> Skill0State:
         bank_digest=_digest(trainer),
         curriculum=None if trainer.curriculum is None else trainer.curriculum.state_dict(),
         helpfulness=dict(trainer.helpfulness),
+        helpfulness_paired=dict(trainer.helpfulness_paired),
+        pairs=trainer.pairs.to_json(),
         logging=trl_internals.logging_state(trainer),
     )
 
@@ -72,6 +75,8 @@ def resume(trainer: Skill0Trainer, folder: Path) -> Skill0State:
             raise CheckpointError(f"{folder} holds no curriculum, but this run has one")
         trainer.curriculum.load_state_dict(state.curriculum)
     trainer.helpfulness = dict(state.helpfulness)
+    trainer.helpfulness_paired = dict(state.helpfulness_paired)
+    trainer.pairs = PairsSoFar.from_json(state.pairs) if state.pairs else PairsSoFar()
     return state
 
 

@@ -157,6 +157,11 @@ def check_curriculum_settings(
             f"budgets={args.budgets} and num_stages={args.num_stages} describe a curriculum, but one was "
             "given; set them there"
         )
+    if args.selection_confidence is not None:
+        raise ConfigError(
+            f"selection_confidence={args.selection_confidence} describes a curriculum, but one was given; "
+            "set its `confidence`"
+        )
 
 
 def make_curriculum(args: Skill0Config, bank: SkillBank, total_steps: int) -> Curriculum:
@@ -171,6 +176,7 @@ def make_curriculum(args: Skill0Config, bank: SkillBank, total_steps: int) -> Cu
         rank=args.helpfulness_rank,
         always_keep=tuple(args.always_keep),
         seed=args.seed,
+        confidence=args.selection_confidence,
     )
 
 

@@ -17,12 +17,19 @@ from tqdm import tqdm
 
 from skill0.agent import Turn
 from skill0.agent.prompting import blank_input
+from skill0.curriculum import helpfulness_from_groups
 from skill0.evaluation import measure_helpfulness
 from skill0.training import trl_internals
 from skill0.training.internalization import share
 from skill0.training.loss import STATISTICS
 from skill0.training.metrics import phase_seconds, rollout_metrics, summarise
-from skill0.training.pairing import group_effects, pair_metrics, paired_groups
+from skill0.training.pairing import (
+    PairsSoFar,
+    comparison_metrics,
+    group_effects,
+    groups_to_pair,
+    pair_metrics,
+)
 from skill0.training.plain_view import turns_to_internalize
 from skill0.training.rewards import trajectory_reward
 from skill0.training.rollout import derived_seed, local_groups
@@ -32,6 +39,7 @@ from skill0.training.turn_buffer import assign_credit, cut_windows, signal_share
 if TYPE_CHECKING:
     from skill0.agent import AgentSettings, Trajectory
     from skill0.context import ContextRenderer
+    from skill0.curriculum import Helpfulness
     from skill0.policy import PromptEncoder
     from skill0.training.metrics import Summary
     from skill0.training.trainer import Skill0Trainer, Window
@@ -44,6 +52,7 @@ def make_round(trainer: Skill0Trainer, rows: Sequence[Mapping[str, Any]]) -> lis
     """Plays this process's rows and returns the windows of the round. Called by all processes together."""
     args, step = trainer.args, trainer.state.global_step
     number = trl_internals.windows_done(trainer) // trainer.windows_per_round
+    groups_per_round = args.round_size // args.group_size
     update_curriculum(trainer, step)
     first_row = trainer.accelerator.process_index * len(rows)
     groups, group_numbers = local_groups(
@@ -51,10 +60,10 @@ def make_round(trainer: Skill0Trainer, rows: Sequence[Mapping[str, Any]]) -> lis
         first_row=first_row,
         group_size=args.group_size,
         skills=trainer.skills_for,
-        paired=paired_groups(
+        paired=groups_to_pair(
             seed=args.seed,
             round_number=number,
-            groups=args.round_size // args.group_size,
+            groups=groups_per_round,
             fraction=args.paired_fraction,
         ),
     )
@@ -86,6 +95,7 @@ def make_round(trainer: Skill0Trainer, rows: Sequence[Mapping[str, Any]]) -> lis
         mean=args.loss_mean,
         arms=args.arm_advantages,
     )
+    trainer.pairs.add(summaries, number * groups_per_round)
     effects = group_effects(summaries, args.success_reward)
     mine = slice(first_row, first_row + len(rows))
     plain_turns, learnt_from = turns_to_internalize(
@@ -109,40 +119,71 @@ def make_round(trainer: Skill0Trainer, rows: Sequence[Mapping[str, Any]]) -> lis
 
 def update_curriculum(trainer: Skill0Trainer, step: int) -> None:
     """One round of algorithm 1, if one is due at this step or was due since the round before."""
-    curriculum, args = trainer.curriculum, trainer.args
+    curriculum = trainer.curriculum
     if curriculum is None or trainer.bank is None or trainer.grouping is None:
         return
+    for known in (trainer.helpfulness, trainer.helpfulness_paired):
+        for name in set(known) - set(curriculum.active):
+            del known[name]
     if not any(curriculum.due(due) for due in range(max(0, step - trainer.steps_per_round + 1), step + 1)):
         return
     start = time.perf_counter()
-    measured = {}
-    if curriculum.needs_helpfulness(step):
-        report = measure_helpfulness(
-            trainer.loop,
-            trainer.validation_tasks,
-            trainer.bank,
-            trainer.grouping,
-            curriculum.active,
-            args.helpfulness_form,
-            sampling=args.validation_sampling(),
-            seed=derived_seed(args.seed, "validation", step),
-            batch_size=args.generation_batch_limit,
-            scope=args.skill_scope,  # type: ignore[arg-type]
-            progress=not args.disable_tqdm,
-            ranks=trainer.ranks,
-        )
-        measured = dict(report.helpfulness)
-        trainer.record("validation/episodes", float(report.report.episodes))
-    change = curriculum.update(step, measured)
-    trainer.helpfulness |= {name: item.delta for name, item in measured.items() if item.delta is not None}
+    change = curriculum.update(step, _measure(trainer, step))
+    trainer.pairs = PairsSoFar()
     trainer.record("time/validation", time.perf_counter() - start)
     if trainer.accelerator.is_main_process:
         for name, reason in change.reasons.items():
             logger.info("step %d, stage %d: %s %s", step, change.stage, name, reason)
 
 
+def _measure(trainer: Skill0Trainer, step: int) -> dict[str, Helpfulness]:
+    """Delta_k of every active file from where the settings say, if the curriculum looks at it now."""
+    curriculum, args = trainer.curriculum, trainer.args
+    assert curriculum is not None
+    assert trainer.bank is not None
+    assert trainer.grouping is not None
+    paired = {}
+    if args.paired_fraction > 0:
+        paired = helpfulness_from_groups(
+            trainer.pairs.episodes, trainer.grouping.task_types_for, curriculum.active
+        )
+        trainer.helpfulness_paired |= _deltas(paired)
+    if not curriculum.needs_helpfulness(step):
+        return {}
+    if args.helpfulness_from == "paired":
+        trainer.record("validation/episodes", 0.0)
+        trainer.helpfulness |= _deltas(paired)
+        return paired
+    report = measure_helpfulness(
+        trainer.loop,
+        trainer.validation_tasks,
+        trainer.bank,
+        trainer.grouping,
+        curriculum.active,
+        args.helpfulness_form,
+        sampling=args.validation_sampling(),
+        seed=derived_seed(args.seed, "validation", step),
+        batch_size=args.generation_batch_limit,
+        scope=args.skill_scope,  # type: ignore[arg-type]
+        progress=not args.disable_tqdm,
+        ranks=trainer.ranks,
+    )
+    measured = dict(report.helpfulness)
+    trainer.record("validation/episodes", float(report.report.episodes))
+    if args.helpfulness_from == "both":
+        costs = {"validation": report.report.env_steps, "paired": trainer.pairs.env_steps}
+        trl_internals.record(trainer, "train", comparison_metrics(measured, paired, costs))
+    trainer.helpfulness |= _deltas(measured)
+    return measured
+
+
+def _deltas(measured: Mapping[str, Helpfulness]) -> dict[str, float]:
+    return {name: item.delta for name, item in measured.items() if item.delta is not None}
+
+
 def curriculum_metrics(trainer: Skill0Trainer, step: int) -> dict[str, float]:
-    """Where the curriculum stands; helpfulness as last measured, for files still in context."""
+    """Where the curriculum stands; helpfulness as last measured, for files that were in context then and,
+    unless it was measured just now, still are."""
     curriculum = trainer.curriculum
     if curriculum is None:
         return {}
@@ -151,10 +192,10 @@ def curriculum_metrics(trainer: Skill0Trainer, step: int) -> dict[str, float]:
         "curriculum/budget": float(curriculum.budget(step)),
         "curriculum/active_files": float(len(curriculum.active)),
     }
-    deltas = {
-        name: trainer.helpfulness[name] for name in curriculum.file_names if name in trainer.helpfulness
+    figures |= {f"helpfulness/{name}": delta for name, delta in trainer.helpfulness.items()}
+    return figures | {
+        f"helpfulness_paired/{name}": delta for name, delta in trainer.helpfulness_paired.items()
     }
-    return figures | {f"helpfulness/{name}": delta for name, delta in deltas.items()}
 
 
 def record_replies(

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
-import math
-
 import pytest
 import torch
 
-from skill0.errors import ConfigError
-from skill0.training.internalization import gate, internalization_loss, share, treatment_effects, weight
+from skill0.training.internalization import (
+    InternalizationSettings,
+    internalization_loss,
+    passes_gate,
+    share,
+    treatment_effects,
+    turn_weight,
+)
 
 
 def test_the_effect_compares_the_arms_of_a_group() -> None:
@@ -26,46 +30,51 @@ def test_failures_do_not_count_and_an_empty_arm_has_no_effect() -> None:
     assert effects == {"a": 10.0, "b": None}
 
 
-def test_a_token_passes_if_skills_were_used_and_helped_and_it_acts() -> None:
-    action = torch.tensor([[False, True], [False, True], [True, True], [True, True]])
-    used = torch.tensor([True, False, True, True])
-    effects = torch.tensor([0.5, 0.5, 0.0, math.nan])
-    assert gate(used, effects, action).tolist() == [
-        [False, True],
-        [False, False],
-        [False, False],
-        [False, False],
-    ]
+def test_an_episode_passes_if_skills_were_used_and_helped_and_it_was_won() -> None:
+    assert passes_gate(used=True, won=True, effect=0.5)
+    assert not passes_gate(used=False, won=True, effect=0.5)
+    assert not passes_gate(used=True, won=False, effect=0.5)
+    for effect in (0.0, -0.5, None):
+        assert not passes_gate(used=True, won=True, effect=effect)
 
 
-def test_weights_are_advantages_between_zero_and_a_bound() -> None:
-    assert weight(torch.tensor([-1.0, 0.5, 3.0]), 2.0).tolist() == [0.0, 0.5, 2.0]
-    with pytest.raises(ConfigError, match="got 0"):
-        weight(torch.zeros(1), 0)
+@pytest.mark.parametrize(
+    ("weighting", "expected"),
+    [("advantage", [0.0, 0.5, 2.0]), ("effect", [0.25] * 3), ("uniform", [1.0] * 3)],
+)
+def test_weights_lie_between_zero_and_a_bound(weighting: str, expected: list[float]) -> None:
+    settings = InternalizationSettings(clip=2.0, weighting=weighting)
+    assert [turn_weight(advantage, 0.25, settings) for advantage in (-1.0, 0.5, 3.0)] == expected
 
 
 def test_the_loss_is_the_weighted_mean_over_open_gates() -> None:
-    # Open: ln p = -1 and -3 at weight 2, -4 at weight 1. (2 * 1 + 2 * 3 + 4) / 3 = 4.
+    # Open: ln p = -1 and -3 at w = 2, -4 at w = 1; three gates. (2 * 1 + 2 * 3 + 4) / 3 = 4.
     logprobs = torch.tensor([[-1.0, -3.0], [-4.0, -torch.inf]], requires_grad=True)
-    gates = torch.tensor([[True, True], [True, False]])
-    loss = internalization_loss(logprobs, gates, torch.tensor([2.0, 1.0]))
+    imitated = torch.tensor([[True, True], [True, False]])
+    weights = torch.tensor([2.0, 1.0]) / 3
+    loss = internalization_loss(logprobs, imitated, weights)
     assert loss.item() == pytest.approx(4.0)
     loss.backward()
     assert logprobs.grad is not None
-    assert logprobs.grad[0].tolist() == pytest.approx([-2 / 3, -2 / 3])
+    assert logprobs.grad.tolist() == [pytest.approx([-2 / 3, -2 / 3]), pytest.approx([-1 / 3, 0.0])]
+    # Cut in two it is the same sum.
+    parts = [
+        internalization_loss(logprobs[i : i + 1], imitated[i : i + 1], weights[i : i + 1]) for i in (0, 1)
+    ]
+    assert sum(part.item() for part in parts) == pytest.approx(4.0)
 
 
-def test_with_all_gates_closed_there_is_nothing_to_learn() -> None:
-    logprobs = torch.full((1, 2), -1.0, requires_grad=True)
-    loss = internalization_loss(logprobs, torch.zeros(1, 2, dtype=torch.bool), torch.ones(1))
-    loss.backward()
-    assert loss.item() == 0.0
-    assert logprobs.grad is not None
-    assert logprobs.grad.abs().sum() == 0.0
+def test_masked_tokens_have_no_gradient_at_all() -> None:
+    # Logits of three positions over four tokens; only the middle position is imitated.
+    logits = torch.randn(1, 3, 4, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    logprobs = torch.log_softmax(logits, dim=-1)[:, :, 0]
+    internalization_loss(logprobs, torch.tensor([[False, True, False]]), torch.ones(1)).backward()
+    assert logits.grad is not None
+    assert logits.grad[0, [0, 2]].abs().max() == 0.0
+    assert logits.grad[0, 1].abs().min() > 0.0
 
 
 def test_its_share_rises_linearly() -> None:
-    shares = [share(step, first_step=10, warm_up_steps=4, largest=0.2) for step in (0, 10, 11, 12, 14, 99)]
+    settings = InternalizationSettings(weight=0.2, start=10, warmup_steps=4)
+    shares = [share(step, settings) for step in (0, 10, 11, 12, 14, 99)]
     assert shares == pytest.approx([0.0, 0.0, 0.05, 0.1, 0.2, 0.2])
-    with pytest.raises(ConfigError, match="warm_up_steps=0"):
-        share(0, first_step=0, warm_up_steps=0, largest=1.0)

@@ -47,6 +47,31 @@ def test_skills_are_those_of_the_task() -> None:
     assert [group.arm for group in groups] == [("warm",), ("cold",), ("warm",)]
 
 
+def warm_only(task: Any) -> tuple:
+    return (make_bank()["warm"],) if task.task_type == "warm" else ()
+
+
+@pytest.mark.parametrize("sizes", [(12,), (6, 6), (3, 3, 3, 3), (5, 1, 6), (1,) * 12])
+def test_arms_of_a_paired_group_number_their_members_alike_wherever_they_run(sizes: tuple[int, ...]) -> None:
+    # Tasks 0 and 2 are warm, task 1 is cold and has no skill: it is not paired although it was chosen.
+    rows = [task for task in TASKS for _ in range(4)]
+    episodes, numbers, start = [], [], 0
+    for size in sizes:
+        groups, mine = local_groups(
+            rows[start : start + size], first_row=start, group_size=4, skills=warm_only, paired={1, 2}
+        )
+        numbers += mine
+        episodes += [(g.task.id, g.arm, g.first_member + i) for g in groups for i in range(g.size)]
+        start += size
+    assert numbers == [0] * 4 + [1] * 4 + [2] * 4
+    assert episodes == [
+        *[("task-0", ("warm",), member) for member in range(4)],
+        *[("task-1", (), member) for member in range(4)],
+        *[("task-2", ("warm",), member) for member in range(2)],
+        *[("task-2", (), member) for member in range(2)],
+    ]
+
+
 def test_derived_seeds_differ_by_every_part() -> None:
     seeds = {
         derived_seed(0, "round", 1),

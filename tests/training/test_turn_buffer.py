@@ -17,6 +17,7 @@ from skill0.training.turn_buffer import (
     assign_credit,
     collate_training_turns,
     cut_windows,
+    signal_share,
     training_turns,
 )
 
@@ -32,10 +33,10 @@ def turn(length: int = 1, *, valid: bool = True, mark: int = 5) -> Turn:
     )  # fmt: skip
 
 
-def episode(outcome: str, *turns: Turn, kind: str = "warm") -> Trajectory:
+def episode(outcome: str, *turns: Turn, kind: str = "warm", arm: tuple[str, ...] = ()) -> Trajectory:
     failure = EnvFailure("died", "it died") if outcome == INFRASTRUCTURE else None
     return Trajectory(
-        Task("t", "words", kind, "do it"), (), 0, turns, outcome, 0.0, failure, {"environment": 2.0}
+        Task("t", "words", kind, "do it"), arm, 0, turns, outcome, 0.0, failure, {"environment": 2.0}
     )
 
 
@@ -72,6 +73,30 @@ class TestCredit:
         assert among.advantages == [alone.advantages[0], (0.0,), alone.advantages[1], (0.0,)]
         assert among.weights == [alone.weights[0], 0.0, alone.weights[1], 0.0]
         assert among.flat_groups == alone.flat_groups
+
+    def test_a_paired_group_is_judged_arm_by_arm(self) -> None:
+        # With skills 10 and 10, without 10 and 0. Each arm by itself: 0 and 0, 5 and -5; the plain success
+        # is worth something. Pooled, mean 7.5: it is worth no more than the skilled ones.
+        skilled = replace(WIN, arm=("warm",))
+        played = summaries((0, skilled), (0, skilled), (0, WIN), (0, episode(FAILURE, turn(2))))
+        how = {"statistics": "trajectory", "scale": "none", "mean": "trajectory"}
+        by_arm = assign_credit(played, **how, arms="arm")
+        assert by_arm.advantages == [(0.0,), (0.0,), (5.0,), (-5.0,)]
+        assert by_arm.flat_groups == 0.5  # of the two arms
+        pooled = assign_credit(played, **how, arms="group")
+        assert pooled.advantages == [(2.5,), (2.5,), (2.5,), (-7.5,)]
+        assert pooled.flat_groups == 0.0
+        # The group's weight is shared by its four trajectories, two tokens each, in any case.
+        assert by_arm.weights == pooled.weights == [1 / 8] * 4
+        by_row = assign_credit(played, **{**how, "statistics": "row"}, arms="arm")
+        assert by_row.advantages == by_arm.advantages
+
+    def test_signal_is_spread_in_some_arm(self) -> None:
+        skilled = replace(WIN, arm=("warm",))
+        played = summaries((0, skilled), (0, LOSS), (0, LOSS), (1, WIN), (1, LOSS), (2, BROKEN))
+        credit = assign_credit(played, statistics="trajectory", scale="none", mean="trajectory")
+        # Group 0 differs between its arms alone; group 1 has spread; group 2 does not count.
+        assert signal_share(played, credit) == 1 / 2
 
     def test_turns_of_failures_are_not_trained_on(self) -> None:
         turns = training_turns([WIN, BROKEN], [(5.0,), (0.0,)], [0.5, 0.0])
@@ -129,7 +154,24 @@ def test_collating_keeps_shares_and_masks_padding_turns() -> None:
     assert "old_logprobs" not in batch
 
 
+def test_turns_of_the_internalization_loss_are_masked_out_of_the_policy_loss() -> None:
+    policy = TrainingTurn(turn(2), 2.0, 0.25)
+    plain = TrainingTurn(turn(3), 0.0, 0.0, imitation=0.5, imitated=(False, True, False))
+    assert not plain.is_padding
+    batch = collate_training_turns([policy, plain], pad_token_id=0, image_token_id=99, device="cpu")
+    assert batch["loss_mask"].tolist() == [[1, 1, 0], [0, 0, 0]]
+    assert batch["imitation"].tolist() == [0.0, 0.5]
+    assert batch["imitated"].tolist() == [[False] * 3, [False, True, False]]
+    alone = collate_training_turns([policy], pad_token_id=0, image_token_id=99, device="cpu")
+    assert "imitation" not in alone
+
+
 class TestMetrics:
+    def test_success_is_told_by_arm(self) -> None:
+        skilled = replace(WIN, arm=("warm",))
+        found = rollout_metrics(summaries((0, skilled), (0, WIN), (0, LOSS)))
+        assert (found["success/with_skills"], found["success/without_skills"]) == (1.0, 0.5)
+
     def test_by_hand(self) -> None:
         clumsy = episode(FAILURE, turn(2), turn(4, valid=False), kind="cold")
         cut_off = replace(WIN, turns=(replace(turn(6), completion_ids=(5,) * 6, logprobs=(-2.0,) * 6),))
