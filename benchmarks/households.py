@@ -26,7 +26,8 @@ from rich.table import Table
 from skill0.agent.policy import EpisodeState, PastTurn
 from skill0.envs import Observation, Task
 from skill0.envs.alfworld import AlfWorldEnv, Game, HouseholdSettings, generate_games, sample_convention
-from skill0.envs.alfworld.games import TASK_TYPES
+from skill0.envs.alfworld.procedures import chance
+from skill0.training.procedure_expert import ProcedureExpert
 from skill0.training.searching_expert import SearchingExpert
 
 SLACKS = (0, 1, 2, 4, 6, 8, 12)
@@ -61,8 +62,10 @@ def play(env: AlfWorldEnv, task: Task, expert: SearchingExpert, seed: int) -> Ep
             return episode
 
 
-def measure(games: list[Game], rounds: int, limit: int) -> dict[str, Any]:
+def measure(games: list[Game], settings: HouseholdSettings, rounds: int, limit: int) -> dict[str, Any]:
     """Everything the table shows, JSON-able."""
+    procedure = settings.kind == "procedure"
+    expert_class = ProcedureExpert if procedure else SearchingExpert
     env = AlfWorldEnv(max_steps=limit)
     cold, warm, over = [], [], {expert: defaultdict(list) for expert in EXPERTS}
     choices: list[int] = []
@@ -73,7 +76,7 @@ def measure(games: list[Game], rounds: int, limit: int) -> dict[str, Any]:
             started = time.process_time()
             env.reset(task)
             times.append(time.process_time() - started)
-        for name, expert in zip(EXPERTS, (SearchingExpert(game.convention), SearchingExpert()), strict=True):
+        for name, expert in zip(EXPERTS, (expert_class(game.convention), expert_class()), strict=True):
             for seed in range(rounds):
                 episode = play(env, task, expert, seed)
                 over[name][game.task_type].append(episode.steps - len(game.walkthrough))
@@ -93,12 +96,24 @@ def measure(games: list[Game], rounds: int, limit: int) -> dict[str, Any]:
         "won within plan + k": {
             expert: {
                 task_type: shares([extra for kind in kinds for extra in extras[kind]])
-                for task_type, kinds in (*((kind, (kind,)) for kind in TASK_TYPES), ("all", TASK_TYPES))
+                for task_type, kinds in groups(settings).items()
                 if any(extras[kind] for kind in kinds)
             }
             for expert, extras in over.items()
         },
+        "one guess": {name: round(chance(name), 3) for name in settings.task_types} if procedure else {},
     }
+
+
+def groups(settings: HouseholdSettings) -> dict[str, tuple[str, ...]]:
+    """Rows of the table: every task type, the forms that families of words share, and all."""
+    types = settings.task_types
+    forms: dict[str, tuple[str, ...]] = {}
+    if settings.kind == "procedure":
+        for name in types:
+            form = name.partition("_")[2]
+            forms[form] = (*forms.get(form, ()), name)
+    return {**{name: (name,) for name in types}, **forms, "all": types}
 
 
 def spread(numbers: list[int]) -> dict[str, float]:
@@ -120,10 +135,13 @@ def show(report: dict[str, Any], console: Console) -> None:
         for task_type, row in rows.items():
             won.add_row(expert, task_type, *(f"{share:.2f}" for share in row.values()))
     console.print(won)
+    for task_type, share in report["one guess"].items():
+        console.print(f"{task_type}: one guess wins with probability {share:g}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--kind", choices=("facts", "procedure"), default="facts")
     parser.add_argument("--size", choices=("small", "medium", "large"), default="small")
     parser.add_argument("--games", type=int, default=60)
     parser.add_argument("--rounds", type=int, default=4, help="episodes of each expert per game")
@@ -136,13 +154,13 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON instead of tables")
     given = parser.parse_args()
     settings = HouseholdSettings(
-        size=given.size, adherence=given.adherence, max_instances=given.max_instances
+        kind=given.kind, size=given.size, adherence=given.adherence, max_instances=given.max_instances
     )
     convention = None if given.convention_seed is None else sample_convention(given.convention_seed, settings)
     started = time.process_time()
     games = generate_games(given.games, given.seed, settings, convention)
     generation = (time.process_time() - started) / len(games)
-    report = measure(games, given.rounds, limit=60)
+    report = measure(games, settings, given.rounds, limit=60)
     report["milliseconds"]["generation"] = round(1000 * generation, 2)
     if given.json:
         print(json.dumps(report, indent=1))

@@ -5,6 +5,8 @@ each kind of task, which tells where every object that such a task may ask for i
 Each fact is a skill of its own, as a sentence and as a brief (`mug: cabinet`). Deterministic: equal
 arguments give equal banks.
 
+Households whose convention is one of procedure have other files (procedures.py); the task types decide.
+
 `skills/household` is such a bank (tests/skills/test_conventions.py proves it). In warm-up, where every game
 has its own convention, the rendered bank is the only place where the convention can be read.
 """
@@ -16,6 +18,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from skill0.errors import SkillError
+from skill0.skills import procedures
 from skill0.skills.bank import SkillBank
 from skill0.skills.skill import EVERY_TASK_TYPE, Skill, SkillFile
 
@@ -159,7 +162,8 @@ _GENERAL_KNOW_HOW = (
 def bank_from_convention(
     convention: Mapping[str, str], targets: Mapping[str, Sequence[str]] | None = None
 ) -> SkillBank:
-    """The six skill files of a household that keeps its things as `convention` tells.
+    """The six skill files of a household that keeps its things as `convention` tells; or, for task types of
+    procedure, the files that tell what its words ask for.
 
     Args:
         convention: Object type -> receptacle type where it is kept, both as the engine names them
@@ -169,8 +173,14 @@ def bank_from_convention(
             tells about every object type.
 
     Raises:
-        SkillError: a target has no place in the convention, or a task type is unknown.
+        SkillError: a target has no place in the convention, or a task type is unknown or of another kind than
+            the rest.
     """
+    if targets is not None and any(name in procedures.TASK_TYPES for name in targets):
+        _check(convention, {name: ("things", *keys) for name, keys in targets.items()})
+        if odd := [name for name in targets if name not in procedures.TASK_TYPES]:
+            raise SkillError(f"no household has both tasks of procedure and {', '.join(odd)}; make two banks")
+        return SkillBank(procedures.procedure_files(convention, targets))
     lamps = [kind for kind in LAMPS if kind in convention]
     if targets is None:
         kinds = tuple(sorted(set(convention) - set(lamps)))
@@ -197,7 +207,7 @@ def bank_from_convention(
 
 
 def _check(convention: Mapping[str, str], targets: Mapping[str, Sequence[str]]) -> None:
-    known = {task_type for family in FAMILIES for task_type in family.task_types}
+    known = {task_type for family in FAMILIES for task_type in family.task_types} | {*procedures.TASK_TYPES}
     for task_type, kinds in targets.items():
         if task_type not in known:
             raise SkillError(f"unknown task type {task_type!r}; known are {', '.join(sorted(known))}")

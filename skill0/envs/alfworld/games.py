@@ -27,8 +27,8 @@ PROCEDURE_FAMILIES = ("party", "parlour", "garden", "study")
 PROCEDURE_FORMS = ("one_word", "two_words", "last_word")
 
 PROCEDURE_TASK_TYPES = tuple(f"{family}_{form}" for form in PROCEDURE_FORMS for family in PROCEDURE_FAMILIES)
-"""The task types of households whose skills are procedure (`procedures`): a family of words that one skill file
-explains, and how many of them a task uses: one, two, or two of which the last undoes the first."""
+"""The task types of households whose skills are procedure (`procedures`): a family of words that one skill
+file explains, and how many of them a task uses: one, two, or two of which the last undoes the first."""
 
 # Stands for the instruction in a grammar template.
 PLACEHOLDER = "UNKNOWN GOAL."

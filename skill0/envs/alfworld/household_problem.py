@@ -70,8 +70,8 @@ class Goal:
 @dataclass(frozen=True)
 class Household:
     """One game's world at its start, all receptacles closed. The first `goal.count` items are those that the
-    plan uses; the lamp follows them where the goal needs one. `accepts` are pairs (receptacle kind, item kind)
-    that may be put together here, besides those that ALFWorld's own rooms allow."""
+    plan uses; the lamp follows them where the goal needs one. `accepts` are pairs (receptacle kind, item
+    kind) that may be put together here, besides those that ALFWorld's own rooms allow."""
 
     room: str
     receptacles: tuple[Receptacle, ...]

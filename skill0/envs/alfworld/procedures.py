@@ -1,4 +1,4 @@
-"""Households whose skills are procedure: their own words for what is to be done with a thing, and who gets it.
+"""Households whose skills are procedure: their own words for what is done with a thing, and for whom.
 
 "bring a festive, then merry mug to the guests." The words say nothing to a stranger: a household's convention
 tells which appliance each stands for ("festive" -> "sinkbasin") and where what is for the guests is put
@@ -14,8 +14,8 @@ has a word for every appliance, is explained by one skill file, and has three ta
 A thing must be in no state that was not asked for: needless cleaning cannot be undone, and there is only one
 thing of the target's kind. The things that are brought stand in plain sight, all in one kind of place.
 
-The engine and its domain are ALFWorld's own. Two things about a problem are not: the goal has negative literals,
-and every place holds whatever is brought (ALFWorld allows no apple on a shelf).
+The engine and its domain are ALFWorld's own. Two things about a problem are not: the goal has negative
+literals, and every place holds whatever is brought (ALFWorld allows no apple on a shelf).
 
 Left out: words that forbid a treatment that another word asks for, treatments by hand (slicing), other rooms.
 """
@@ -95,8 +95,8 @@ def sample_procedure(seed: int) -> dict[str, str]:
 
 
 def check_procedure(convention: Mapping[str, str]) -> None:
-    """Raise `ConfigError` if `sample_procedure` could not have made the convention (then some tasks would have
-    no goal, or be won at once)."""
+    """Raise `ConfigError` if `sample_procedure` could not have made the convention: some tasks would then have
+    no goal."""
     options = procedure_options()
     if set(convention) != set(options):
         odd = ", ".join(sorted(set(convention) ^ set(options)))
