@@ -6,7 +6,7 @@ a lesson are positions in its own prompt + completion; here they become position
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +14,7 @@ import torch
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from skill0.context import batch_pixel_values
+from skill0.training.attention import AttentionInputs, attention_inputs
 from skill0.training.lessons import Lesson
 from skill0.training.turn_batching import collate_turns
 from skill0.training.warmup_losses import FactNamer, attention_loss, choice_loss, imitation_loss, naming_loss
@@ -48,36 +49,37 @@ def lesson_losses(
     """The losses that these lessons have something for, by name:
 
     "acting" and "reading" (cross-entropy of the two kinds of lessons), "choosing", "naming", and with
-    `attentions` also "looking up", "glancing", "sighting" and "copying". Attention needs the model's eager
-    implementation.
+    `attentions` also "looking up", "glancing", "sighting" and "copying".
     """
     batch = collate_turns(
         [lesson.turn for lesson in lessons], pad_token_id=pad_id, image_token_id=image_id, device=model.device
     )
     width = batch["prompt_ids"].shape[1]
-    output = model.model(
-        input_ids=torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
-        attention_mask=torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
-        mm_token_type_ids=batch["mm_token_type_ids"],
-        **_image_inputs(model, lessons),
-        use_cache=False,
-        output_hidden_states=True,
-        output_attentions=attentions,
-    )
+    mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)  # (turns, tokens)
+    middle = len(model.model.language_model.layers) // 2
+    layers = {0, middle - 1, middle} if attentions else set()
+    with attention_inputs(model, layers) as inputs:
+        output = model.model(
+            input_ids=torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
+            attention_mask=mask,
+            mm_token_type_ids=batch["mm_token_type_ids"],
+            **_image_inputs(model, lessons),
+            use_cache=False,
+            output_hidden_states=True,
+        )
     logits = model.lm_head(
         output.last_hidden_state[:, width - 1 : -1]
     )  # (turns, completion tokens, vocabulary)
     found = _cross_entropies(lessons, logits, batch["completion_ids"])
     found |= _choices(lessons, logits)
     marks = _Marks.of(lessons, width, model.device)
-    # hidden_states[n] is what goes into layer n (from 0): that layer looks up what was named there.
-    middle = len(output.hidden_states) // 2
     if len(marks.query):
+        # What goes into the middle layer: it looks up what was named there.
         states = output.hidden_states[middle][marks.row, marks.target]  # (facts, width)
         embeddings = model.get_input_embeddings().weight
         found["naming"] = Loss(naming_loss(states, namer, embeddings, marks.key_id, marks.value_id))
     if attentions:
-        found |= _attention_losses(lessons, marks, output.attentions, middle, width)
+        found |= _attention_losses(lessons, marks, inputs, mask, width)
     return found
 
 
@@ -140,33 +142,34 @@ class _Marks:
 
 
 def _attention_losses(
-    lessons: Sequence[Lesson], marks: _Marks, attentions: Sequence[torch.Tensor], middle: int, width: int
+    lessons: Sequence[Lesson],
+    marks: _Marks,
+    inputs: Mapping[int, AttentionInputs],
+    mask: torch.Tensor,
+    width: int,
 ) -> dict[str, Loss]:
     """Half of the middle layer's heads look facts up, the others copy; half of the first layer's glance; half
     of the layer's before the middle look for what is wanted."""
-    tokens, heads = attentions[0].shape[-1], attentions[0].shape[1]
+    middle, tokens = max(inputs), mask.shape[1]
+    heads = inputs[middle].module.num_heads
+    first, second = slice(0, heads // 2), slice(heads // 2, heads)
     found = {}
     if len(marks.query):
-        sources = _one_hot(marks.target, tokens)
-        found["looking up"] = Loss(
-            attention_loss(attentions[middle], slice(0, heads // 2), marks.row, marks.query, sources)
-        )
-    glances = [
-        (row, query, (source,)) for row, lesson in enumerate(lessons) for query, source in lesson.glances
-    ]
-    copies = [(row, query, sources) for row, lesson in enumerate(lessons) for query, sources in lesson.copies]
-    sightings = [
-        (row, query, sources) for row, lesson in enumerate(lessons) for query, sources in lesson.sightings
-    ]
-    for name, found_marks, layer in (
-        ("glancing", glances, 0),
-        ("sighting", sightings, middle - 1),
-        ("copying", copies, middle),
-    ):
+        weights = inputs[middle].weights(mask, marks.row, marks.query, first)  # (facts, heads, tokens)
+        found["looking up"] = Loss(attention_loss(weights, _one_hot(marks.target, tokens)))
+    wanted = {
+        "glancing": (
+            0,
+            [(row, query, (at,)) for row, one in enumerate(lessons) for query, at in one.glances],
+        ),
+        "sighting": (middle - 1, [(row, *mark) for row, one in enumerate(lessons) for mark in one.sightings]),
+        "copying": (middle, [(row, *mark) for row, one in enumerate(lessons) for mark in one.copies]),
+    }
+    for name, (layer, found_marks) in wanted.items():
         if found_marks:
-            row, query, sources = _columns(found_marks, lessons, width, tokens, attentions[0].device)
-            which = slice(heads // 2, heads)
-            found[name] = Loss(attention_loss(attentions[layer], which, row, query, sources))
+            rows, queries, sources = _columns(found_marks, lessons, width, tokens, mask.device)
+            weights = inputs[layer].weights(mask, rows, queries, second)  # (marks, heads, tokens)
+            found[name] = Loss(attention_loss(weights, sources))
     return found
 
 

@@ -212,7 +212,7 @@ def warm_up(
     warmup = _Warmup(model, processor, demonstrations, settings, Path(output_dir))
     if resume:
         warmup.resume()
-    with _eager_attention(model, settings.supervises_attention), _bar(settings, progress) as show:
+    with _bar(settings, progress) as show:
         while warmup.step < settings.steps:
             show(warmup.step, warmup.train_step())
             if warmup.step % settings.save_every == 0 or warmup.step == settings.steps:
@@ -392,19 +392,6 @@ def relate_names(model: Any, tokenizer: Any) -> int:
         embeddings[token] = (embeddings[spellings[kind]] + 0.7 * numbers[number]) / math.sqrt(1 + 0.7**2)
         related += 1
     return related
-
-
-@contextmanager
-def _eager_attention(model: Any, needed: bool) -> Iterator[None]:
-    """Attention weights are only there with the eager implementation; the model's own is put back after."""
-    before = model.config.get_text_config()._attn_implementation
-    if needed:
-        model.set_attn_implementation({"text_config": "eager"})
-    try:
-        yield
-    finally:
-        if needed:
-            model.set_attn_implementation({"text_config": before})
 
 
 @contextmanager

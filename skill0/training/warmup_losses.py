@@ -39,17 +39,13 @@ def choice_loss(logits: torch.Tensor, among: torch.Tensor) -> torch.Tensor:
     return functional.cross_entropy(logits, shares.to(logits))
 
 
-def attention_loss(
-    attention: torch.Tensor, heads: slice, rows: torch.Tensor, queries: torch.Tensor, sources: torch.Tensor
-) -> torch.Tensor:
-    """Mean of -log of the attention that `heads` pay, from a query position, to the sources together.
+def attention_loss(weights: torch.Tensor, sources: torch.Tensor) -> torch.Tensor:
+    """Mean of -log of the attention that heads pay to the sources together.
 
     Args:
-        attention: (turns, heads, tokens, tokens), rows summing to one.
-        rows, queries: int64 (marks,): the turn of each mark and the position that attends.
+        weights: (marks, heads, tokens), summing to one over tokens: what a mark's position attends to.
         sources: bool (marks, tokens): the positions that should be attended to.
     """
-    weights = attention[rows, heads, queries]  # (marks, heads, tokens)
     paid = (weights * sources[:, None]).sum(dim=-1)  # (marks, heads)
     return -(paid + _FLOOR).log().mean()
 

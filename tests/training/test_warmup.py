@@ -9,7 +9,7 @@ import torch
 from classroom import demonstrations, pupil
 
 from skill0.errors import CheckpointError, ConfigError
-from skill0.training.warmup import WarmupSettings, _eager_attention, _Warmup, warm_up
+from skill0.training.warmup import WarmupSettings, _Warmup, warm_up
 
 SETTINGS = WarmupSettings(
     reading_steps=4,
@@ -99,26 +99,10 @@ def test_the_size_of_micro_batches_changes_rounding_only(tmp_path):
             model, processor, demonstrations(), replace(SETTINGS, micro_batch_size=size), tmp_path
         )
         warmup.step = 4  # a step of the acting stage has lessons of every kind
-        with _eager_attention(model, True):
-            found.append(warmup.train_step())
+        found.append(warmup.train_step())
     assert found[0].keys() == found[1].keys()
     for name in set(found[0]) - {"acting right", "reading right"}:
         assert found[0][name] == pytest.approx(found[1][name], rel=1e-4), name
-
-
-def test_the_models_own_attention_is_put_back(tmp_path):
-    model, processor = pupil()
-    before = model.config.get_text_config()._attn_implementation
-    warm_up(
-        model,
-        processor,
-        demonstrations(),
-        replace(SETTINGS, reading_steps=1, acting_steps=1),
-        tmp_path,
-        progress=False,
-    )
-    assert model.config.get_text_config()._attn_implementation == before == "sdpa"
-    assert not model.training
 
 
 def test_a_checkpoint_of_other_settings_is_refused_by_name(tmp_path):

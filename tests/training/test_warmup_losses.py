@@ -33,16 +33,13 @@ def test_a_free_choice_wants_every_option_equally_often():
     assert choice_loss(logits, among).item() == pytest.approx(1.5 * math.log(2))
 
 
-def test_attention_counts_what_the_chosen_heads_pay_to_all_sources_together():
-    attention = torch.zeros(1, 2, 4, 4)
-    attention[0, 0, 3] = torch.tensor([0.5, 0.25, 0.25, 0.0])
-    attention[0, 1, 3] = torch.tensor([0.0, 0.0, 1.0, 0.0])
-    rows, queries = torch.tensor([0]), torch.tensor([3])
+def test_attention_counts_what_heads_pay_to_all_sources_together():
+    # One mark, two heads, four positions.
+    weights = torch.tensor([[[0.5, 0.25, 0.25, 0.0], [0.0, 0.0, 1.0, 0.0]]])
     first_two = torch.tensor([[True, True, False, False]])
     # Head 0 pays 3/4 to positions 0 and 1; head 1 pays nothing, which costs -ln of the floor 1e-6.
-    only_first = attention_loss(attention, slice(0, 1), rows, queries, first_two)
-    assert only_first.item() == pytest.approx(-math.log(0.75), abs=1e-5)
-    both = attention_loss(attention, slice(0, 2), rows, queries, first_two)
+    assert attention_loss(weights[:, :1], first_two).item() == pytest.approx(-math.log(0.75), abs=1e-5)
+    both = attention_loss(weights, first_two)
     assert both.item() == pytest.approx((-math.log(0.75) - math.log(1e-6)) / 2, rel=1e-4)
 
 

@@ -1,0 +1,76 @@
+"""Attention weights at single positions, beside any attention implementation.
+
+The warm-up supervises where a few heads look from a few positions. To get all weights of all layers from
+transformers one must switch to its eager implementation, which takes a third of a step; here the weights of
+the marked positions are computed again from what went into a layer's attention.
+Tests: tests/training/test_attention.py, equal to the eager implementation's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import apply_rotary_pos_emb
+
+
+@dataclass(frozen=True)
+class AttentionInputs:
+    """What one layer's attention was given: the module, its hidden states (turns, tokens, width), and the
+    rotary embedding's cosines and sines."""
+
+    module: Any
+    hidden: torch.Tensor
+    cos: torch.Tensor
+    sin: torch.Tensor
+
+    def weights(
+        self, mask: torch.Tensor, rows: torch.Tensor, queries: torch.Tensor, heads: slice
+    ) -> torch.Tensor:
+        """The weights that `heads` pay to every position, (marks, heads, tokens).
+
+        Args:
+            mask: 1 where there is a token, (turns, tokens).
+            rows, queries: int64 (marks,): the turn of each mark and the position that attends.
+            heads: which of the layer's heads.
+        """
+        turns, tokens, _ = self.hidden.shape
+        shape = (turns, tokens, -1, self.module.head_dim)
+        query = self.module.q_proj(self.hidden).view(shape).transpose(1, 2)
+        key = self.module.k_proj(self.hidden).view(shape).transpose(1, 2)
+        query, key = apply_rotary_pos_emb(
+            query, key, self.cos, self.sin
+        )  # (turns, heads, tokens, head width)
+        key = key.repeat_interleave(self.module.num_key_value_groups, dim=1)
+        asked = query[rows, heads, queries]  # (marks, heads, head width)
+        scores = torch.einsum("mhd,mhtd->mht", asked, key[rows, heads]) * self.module.scaling
+        before = torch.arange(tokens, device=mask.device) <= queries[:, None]  # (marks, tokens)
+        visible = before & mask[rows].bool()  # (marks, tokens)
+        return scores.masked_fill(~visible[:, None], -torch.inf).softmax(dim=-1)
+
+
+@contextmanager
+def attention_inputs(model: Any, layers: Iterable[int]) -> Iterator[dict[int, AttentionInputs]]:
+    """Fills the dictionary, by layer number, while the model of a Qwen2.5-VL runs forward."""
+    found: dict[int, AttentionInputs] = {}
+
+    def keep(number: int) -> Any:
+        def hook(module: Any, args: Any, kwargs: dict[str, Any]) -> None:
+            cos, sin = kwargs["position_embeddings"]
+            found[number] = AttentionInputs(module, kwargs["hidden_states"], cos, sin)
+
+        return hook
+
+    decoder = model.model.language_model.layers
+    handles = [
+        decoder[number].self_attn.register_forward_pre_hook(keep(number), with_kwargs=True)
+        for number in sorted(set(layers))
+    ]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,32 @@
+"""Attention weights at marked positions are those of transformers' eager implementation."""
+
+from __future__ import annotations
+
+import torch
+from classroom import pupil
+
+from skill0.training.attention import attention_inputs
+
+
+def test_the_weights_are_those_of_the_eager_implementation():
+    model, _ = pupil()
+    ids = torch.arange(300, 314).reshape(2, 7)
+    mask = torch.tensor(
+        [[0, 0, 1, 1, 1, 1, 1], [1, 1, 1, 1, 1, 1, 1]]
+    )  # the first turn is padded on the left
+    rows, queries = torch.tensor([0, 1, 1]), torch.tensor([4, 2, 6])
+    with torch.no_grad(), attention_inputs(model, (0, 1)) as inputs:
+        model.model(input_ids=ids, attention_mask=mask, use_cache=False)
+    model.set_attn_implementation({"text_config": "eager"})
+    with torch.no_grad():
+        eager = model.model(input_ids=ids, attention_mask=mask, use_cache=False, output_attentions=True)
+    for layer in (0, 1):
+        ours = inputs[layer].weights(mask, rows, queries, slice(2, 4))  # (marks, heads, tokens)
+        assert torch.allclose(ours, eager.attentions[layer][rows, 2:4, queries], atol=1e-6)
+
+
+def test_no_hook_stays_behind():
+    model, _ = pupil()
+    with attention_inputs(model, (0,)):
+        pass
+    assert not model.model.language_model.layers[0].self_attn._forward_pre_hooks
