@@ -1,4 +1,4 @@
-"""The `skill0` command: train, evaluate, render, skills, data, doctor.
+"""The `skill0` command: train, warmup, evaluate, render, skills, data, doctor.
 
 Commands are thin: each checks its arguments, calls one library function and prints what it returns.
 Heavy imports happen inside the commands, so that `skill0 --help` is instant.
@@ -54,9 +54,26 @@ def train(
 
 
 @app.command()
+def warmup(
+    recipe: Annotated[Path, typer.Argument(help="A YAML recipe with a warmup section.")],
+    output: Annotated[Path, typer.Option(help="The policy folder to write; empty or missing.")],
+    seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's.")] = None,
+    check: Annotated[
+        int, typer.Option(min=0, help="Held-out households to measure reading with; 0 for none.")
+    ] = 0,
+    resume: Annotated[bool, typer.Option(help="Take up an unfinished warm-up into this folder.")] = True,
+) -> None:
+    """Run only the warm-up of a recipe: a tiny policy learns to read and to act, by imitation."""
+    from skill0.commands.warmup import warm_up_policy
+
+    warm_up_policy(recipe, output, seed, check, resume)
+
+
+@app.command()
 def evaluate(
     policy: Annotated[
-        str, typer.Argument(help="A model folder or Hub name; 'random' for the random baseline.")
+        str,
+        typer.Argument(help="A model folder, shipped/household, a Hub name, or 'random', the baseline."),
     ],
     games: Annotated[
         Path | None,
@@ -67,19 +84,30 @@ def evaluate(
         Path | None, typer.Option(help="A skill bank; adds the arm with all of its files.")
     ] = None,
     tasks: Annotated[int | None, typer.Option(help="Only this many tasks (of households: 48).")] = None,
-    convention_seed: Annotated[int, typer.Option(help="The generated households' convention.")] = 0,
+    arms: Annotated[
+        str | None,
+        typer.Option(
+            help="Does it read? Any of right,blank,wrong,half,shuffled,text and cells such as 6x12, with "
+            "commas: what the page of a household tells. Random and a blind expert stand beside them."
+        ),
+    ] = None,
+    convention_seed: Annotated[
+        int | None,
+        typer.Option(help="One convention for all households; else 0, with --arms a new one for each."),
+    ] = None,
     seed: Annotated[int, typer.Option(help="Seed of households and sampling.")] = 0,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
     workers: Annotated[int, typer.Option(help="Environment processes; 0 runs them in this one.")] = 2,
     batch_size: Annotated[int, typer.Option(help="Episodes side by side.")] = 48,
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole report here.")] = None,
 ) -> None:
-    """Every task of a split exactly once, without skills and, given a bank, with them."""
+    """Every task of a split exactly once: without skills and, given a bank, with them; or under --arms."""
     from skill0.commands.evaluate import evaluate_policy
 
     evaluate_policy(
-        policy, games=games, split=split, skills=skills, tasks=tasks, convention_seed=convention_seed,
-        seed=seed, temperature=temperature, workers=workers, batch_size=batch_size, json_file=json_file,
+        policy, games=games, split=split, skills=skills, tasks=tasks,
+        arms=arms.split(",") if arms else (), convention_seed=convention_seed, seed=seed,
+        temperature=temperature, workers=workers, batch_size=batch_size, json_file=json_file,
     )  # fmt: skip
 
 

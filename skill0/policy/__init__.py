@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from skill0.policy.loading import check_policy, load_policy, load_processor, save_policy
     from skill0.policy.processor import ImageTextProcessor
     from skill0.policy.sampling import generate_replies
+    from skill0.policy.shipped import policy_folder, shipped_names
     from skill0.policy.tiny import TinyPolicySettings, build_tiny_policy
     from skill0.policy.tokenizer import build_tokenizer, lexicon_from_texts
     from skill0.policy.transformers_policy import TransformersPolicy
@@ -35,7 +36,9 @@ _HOME = {
     "lexicon_from_texts": "tokenizer",
     "load_policy": "loading",
     "load_processor": "loading",
+    "policy_folder": "shipped",
     "save_policy": "loading",
+    "shipped_names": "shipped",
     "speed_up_vision_on_cpu": "vision",
     "use_matmul_patch_embedding": "vision",
 }
@@ -52,7 +55,9 @@ __all__ = [
     "lexicon_from_texts",
     "load_policy",
     "load_processor",
+    "policy_folder",
     "save_policy",
+    "shipped_names",
     "speed_up_vision_on_cpu",
     "use_matmul_patch_embedding",
 ]

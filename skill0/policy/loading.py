@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from skill0.errors import CheckpointError, PolicyError
 from skill0.policy.processor import IMAGE_TOKEN, VIDEO_TOKEN, ImageTextProcessor
+from skill0.policy.shipped import is_shipped, policy_folder
 
 if TYPE_CHECKING:
     import torch
@@ -42,7 +43,8 @@ def load_policy(
     """Load a Qwen2.5-VL model, in eval mode, and its processor.
 
     Args:
-        name_or_path: a folder written by `save_policy` (or by `save_pretrained`), or a name on the Hub.
+        name_or_path: a folder written by `save_policy` (or by `save_pretrained`), a policy that comes with
+            the package (`shipped/household`), or a name on the Hub.
         dtype: "auto" keeps the dtype the weights were saved in.
         device: where the model goes; the CPU when not given.
         attn_implementation: transformers' name of an attention kernel; its own choice when not given.
@@ -56,7 +58,7 @@ def load_policy(
 
     from skill0.policy.vision import speed_up_vision_on_cpu
 
-    name = str(name_or_path)
+    name = _resolved(name_or_path)
     _check_model_type(name)
     processor = load_processor(name)
     options = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
@@ -79,7 +81,7 @@ def load_policy(
 def load_processor(name_or_path: str | Path) -> ImageTextProcessor:
     """Load the processor alone. Raises `PolicyError` when its image part or its tokenizer is missing."""
     try:
-        return ImageTextProcessor.from_pretrained(str(name_or_path))
+        return ImageTextProcessor.from_pretrained(_resolved(name_or_path))
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise PolicyError(
             f"{name_or_path}: no image-and-text processor here ({error}). A policy needs the image settings "
@@ -135,6 +137,11 @@ def check_policy(model: Any, processor: Any, name: str = "policy") -> None:
             f"{name}: the tokenizer has ids up to {highest}, but the model embeds only {rows} tokens: "
             "tokenizer and weights do not belong together"
         )
+
+
+def _resolved(name_or_path: str | Path) -> str:
+    """What transformers is told to load: a shipped policy by its folder, anything else by its own name."""
+    return str(policy_folder(name_or_path)) if is_shipped(name_or_path) else str(name_or_path)
 
 
 def _check_model_type(name: str) -> None:

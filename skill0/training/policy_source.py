@@ -1,28 +1,29 @@
-"""Where a run's policy comes from: a saved model, or a tiny one built and warmed up in the run folder."""
+"""Where a run's policy comes from: a saved model, a shipped one, or a tiny one warmed up in the run folder.
+
+A policy that was saved with its prompts (`agent.json`) has learnt to read those and no others. A run that
+prompts it otherwise is refused for shipped policies, whose one virtue is reading, and told for all others.
+"""
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 
-from skill0.envs import EnvPool
-from skill0.envs.alfworld import generate_games, load_games
+from skill0.agent.settings import AGENT_FILE, AgentSettings
 from skill0.errors import ConfigError
-from skill0.training.demonstrations import Demonstrations, collect_demonstrations
-from skill0.training.recipe import Recipe, WarmupSection
-from skill0.training.run_folder import write_json
-from skill0.training.walkthroughs import collect_walkthroughs
-from skill0.training.warmup import warm_up
-from skill0.training.world import World, spread
+from skill0.training.model_card import REPORT_FILE
+from skill0.training.recipe import TINY, Recipe, WarmupSection
+from skill0.training.run_folder import read_json, write_json
+from skill0.training.tiny_warmup import warm_up_tiny, warmup_digest
+from skill0.training.world import World
 
 if TYPE_CHECKING:
     from skill0.training.config import Skill0Config
 
-WARMUP_WORKERS = 2
-"""Environment processes while demonstrations are collected: translating games is what takes time."""
+_PROMPT_FIELDS = ("template", "skills_in", "history_in", "skill_form", "require_think")
+_STYLE_FIELDS = ("cell", "width", "leading", "max_visual_tokens")
 
 
 def prepare_policy(
@@ -32,18 +33,19 @@ def prepare_policy(
 
     Raises:
         PolicyError: the model cannot be loaded.
-        ConfigError: a warm-up is asked for with a model that is not the tiny one.
+        ConfigError: a warm-up is missing, or asked for with a model that has learnt already; a shipped policy
+            was warmed up with other prompts than the recipe's.
     """
     from skill0.policy import load_policy
 
-    if recipe.policy.model != "tiny":
-        if recipe.warmup is not None:
-            raise ConfigError(
-                f"warmup is for the tiny policy, not for {recipe.policy.model!r}: remove the section"
-            )
+    if recipe.policy.model != TINY:
+        _check_saved(recipe, config.agent_settings(), console)
         return load_policy(recipe.policy.model)
     if recipe.warmup is None:
-        raise ConfigError("policy.model is 'tiny', which knows nothing: the recipe needs a warmup section")
+        raise ConfigError(
+            f"policy.model is {TINY!r}, which knows nothing: the recipe needs a warmup section, or a policy "
+            "that comes along (policy.model: shipped/household)"
+        )
     ready = folder / "warmup" / "policy"
     if state.is_main_process and not (ready / "config.json").is_file():
         _build_and_warm_up(recipe, recipe.warmup, world, config, folder / "warmup", console)
@@ -51,44 +53,64 @@ def prepare_policy(
     return load_policy(ready)
 
 
+def differing_prompts(ours: AgentSettings, theirs: AgentSettings) -> list[str]:
+    """The recipe's keys by which two policies are prompted differently, each with both values.
+
+    How long an episode goes on and what an invalid reply costs are no part of a prompt.
+    """
+    pairs = {name: (getattr(ours, name), getattr(theirs, name)) for name in _PROMPT_FIELDS}
+    if ours.history_in != "none":
+        pairs["history_length"] = (ours.history_length, theirs.history_length)
+    for name in _STYLE_FIELDS:
+        pairs[f"page_{name}"] = (getattr(ours.style, name), getattr(theirs.style, name))
+    return [
+        f"training.{key} is {our!r}, not {their!r}" for key, (our, their) in pairs.items() if our != their
+    ]
+
+
+def _check_saved(recipe: Recipe, agent: AgentSettings, console: Console) -> None:
+    """Prompts and warm-up of a saved policy, against what the recipe says."""
+    from skill0.policy.shipped import is_shipped, policy_folder
+
+    name = recipe.policy.model
+    if recipe.warmup is not None and not is_shipped(name):
+        raise ConfigError(f"warmup is for the tiny policy, not for {name!r}: remove the section")
+    folder = policy_folder(name)
+    if (folder / AGENT_FILE).is_file():
+        differing = differing_prompts(agent, AgentSettings.load(folder))
+        if differing and is_shipped(name):
+            raise ConfigError(
+                f"{name} was warmed up with other prompts than the recipe's: {'; '.join(differing)}. Take "
+                f"the prompts of {folder / AGENT_FILE}, or warm up one of your own (policy.model: {TINY})"
+            )
+        if differing:
+            console.print(f"[yellow]{name} was trained with other prompts:[/] {'; '.join(differing)}")
+    if recipe.warmup is not None:
+        _tell_unused(recipe, recipe.warmup, agent, name, folder, console)
+
+
+def _tell_unused(
+    recipe: Recipe, section: WarmupSection, agent: AgentSettings, name: str, folder: Path, console: Console
+) -> None:
+    """A warmup section beside a shipped policy says how such weights are made; it is not run."""
+    report = folder / REPORT_FILE
+    made_by = read_json(report)["warmup_sha256"] if report.is_file() else None
+    if made_by == warmup_digest(recipe, section, agent):
+        console.print(f"policy: {name}, which this recipe's warmup section made")
+    else:
+        console.print(
+            f"[yellow]policy: {name}; the recipe's warmup section did not make it, and is not run[/]"
+        )
+
+
 def _build_and_warm_up(
     recipe: Recipe, section: WarmupSection, world: World, config: Skill0Config, folder: Path, console: Console
 ) -> None:
-    from skill0.policy import build_tiny_policy, save_policy
+    from skill0.policy import save_policy
 
-    demonstrations = _demonstrate(recipe, section, world, config, console)
-    model, processor = build_tiny_policy(recipe.policy.tiny, demonstrations.lexicon(), recipe.seed)
-    parameters = sum(parameter.numel() for parameter in model.parameters())
-    console.print(f"tiny Qwen2.5-VL: {parameters / 1e6:.2f} M parameters, {len(processor.tokenizer)} tokens")
-    learning = section.learning
-    if demonstrations.households is None:
-        # Official games have no conventions that a page could state: there is nothing to read aloud.
-        learning = replace(learning, reading_steps=0, reading_lessons=0, replayed_lessons=0)
-    report = warm_up(model, processor, demonstrations, learning, folder)
-    write_json(folder / "report.json", report.to_json())
+    agent = config.agent_settings()
+    made = warm_up_tiny(recipe, section, world, agent, folder, console)
+    write_json(folder / "report.json", made.report.to_json())
     # Whole or not at all: a folder named "policy" is taken for a finished warm-up.
-    save_policy(model, processor, folder / "policy-in-progress")
+    save_policy(made.model, made.processor, folder / "policy-in-progress")
     (folder / "policy-in-progress").rename(folder / "policy")
-
-
-def _demonstrate(
-    recipe: Recipe, section: WarmupSection, world: World, config: Skill0Config, console: Console
-) -> Demonstrations:
-    """Winning episodes: of households with a convention each, or, with official games, of their own plans."""
-    settings, agent = section.demonstrations, config.agent_settings()
-    env = replace(world.env, max_steps=max(settings.max_steps, world.env.max_steps))
-    with EnvPool(env, workers=WARMUP_WORKERS) as pool, console.status("collecting demonstrations"):
-        if recipe.environment.games is None:
-            households = recipe.environment.households
-            games = generate_games(settings.games, recipe.seed, households, None, split="warmup")
-            found = collect_demonstrations(
-                games, settings, agent, pool, households=households, seed=recipe.seed
-            )
-        else:
-            taken = {task.id for task in world.validation}
-            games = [game for game in load_games(recipe.environment.games, "train") if game.id not in taken]
-            chosen = spread(games, settings.games, recipe.seed)
-            found = collect_walkthroughs(chosen, agent, pool, world.bank, world.grouping, seed=recipe.seed)
-    shares = ", ".join(f"{arm} {found.won[arm]}/{found.played[arm]}" for arm in found.played)
-    console.print(f"{len(found)} demonstrations, {found.turns} turns; won by arm: {shares}")
-    return found

@@ -1,7 +1,8 @@
 """A recipe: the YAML file that describes one whole run, from games to final evaluation.
 
-Left out on purpose: includes, interpolation, command-line overrides of single keys. A recipe is one
-file that says everything which is not a default, and the run folder keeps the resolved copy.
+A recipe may name another as its `base`, and then says only how it differs: sections merge, scalars and lists
+replace. Left out on purpose: bases of bases, interpolation, command-line overrides of single keys. The run
+folder keeps the resolved copy, which says everything.
 """
 
 from __future__ import annotations
@@ -20,11 +21,18 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from skill0.envs.alfworld.households import HouseholdSettings
 from skill0.errors import ConfigError
+from skill0.policy.shipped import is_shipped
 from skill0.policy.tiny import TinyPolicySettings
 from skill0.training.demonstrations import DemonstrationSettings
 from skill0.training.warmup import WarmupSettings
 
+TINY = "tiny"
+"""The `policy.model` that is built and warmed up in the run."""
+
 _STRICT = ConfigDict(extra="forbid")
+
+_PATHS = (("output_dir",), ("environment", "games"), ("skills", "bank"), ("skills", "bank_for_games"))
+"""Keys whose values are paths, relative to the file that names them."""
 
 
 @dataclass(frozen=True)
@@ -74,18 +82,30 @@ class SkillsSection:
 
 @dataclass(frozen=True)
 class PolicySection:
-    """The model: `"tiny"` builds the small Qwen2.5-VL of `skill0.policy.tiny`; anything else is a path or
-    a name on the Hugging Face Hub."""
+    """The model to train.
+
+    Args:
+        model (`str`, *optional*, defaults to `"tiny"`):
+            `"tiny"` builds the small Qwen2.5-VL of `skill0.policy.tiny` and runs the `warmup` section.
+            `"shipped/household"` is such a policy, warmed up already, that comes with the package. Anything
+            else is a path or a name on the Hugging Face Hub.
+        model_for_games (`str`, *optional*):
+            Replaces `model` when games come from a store.
+        tiny (`TinyPolicySettings`):
+            The shape of a tiny policy.
+    """
 
     __pydantic_config__ = _STRICT
 
-    model: str = "tiny"
+    model: str = TINY
+    model_for_games: str | None = None
     tiny: TinyPolicySettings = field(default_factory=TinyPolicySettings)
 
 
 @dataclass(frozen=True)
 class WarmupSection:
-    """Imitation before reinforcement: what is shown, and how it is learnt."""
+    """Imitation before reinforcement: what is shown, and how it is learnt. Beside a shipped policy it is not
+    run; it says how such weights are made, for `skill0 warmup`."""
 
     __pydantic_config__ = _STRICT
 
@@ -141,21 +161,35 @@ class Recipe:
 def load_recipe(
     path: str | Path,
     *,
+    base: str | Path | None = None,
     games: str | None = None,
     skills: str | None = None,
     output_dir: str | None = None,
     seed: int | None = None,
     max_steps: int | None = None,
 ) -> Recipe:
-    """Read and check a recipe. The other arguments replace the recipe's own.
+    """Read and check a recipe. The other arguments replace the recipe's own; `base` replaces the base that
+    the file names.
 
-    Paths inside the file are relative to the file's folder, paths given as arguments to the current one.
+    Paths inside a file are relative to its folder, paths given as arguments to the current one.
 
     Raises:
-        ConfigError: the file is missing or not YAML, a key is unknown, a value is out of range. Names
-            the file, the line and the key.
+        ConfigError: the file or its base is missing or not YAML, a key is unknown, a value is out of range.
+            Names the file, the line and the key.
     """
     path = Path(path)
+    text, content = _read(path)
+    named = content.pop("base", None)
+    if named is not None:
+        content = _merged(_base_content(path, text, named, base), content)
+    elif base is not None:
+        raise ConfigError(f"{path}: names no base, so there is none to replace by {base}")
+    recipe = _validated(path, text, content)
+    return _with_overrides(recipe, path.parent, games, skills, output_dir, seed, max_steps)
+
+
+def _read(path: Path) -> tuple[str, dict[str, Any]]:
+    """A recipe's text and what it says, not checked beyond being a mapping."""
     if not path.is_file():
         raise ConfigError(f"{path}: no such recipe. Recipes that come with skill0 are in curricula/.")
     text = path.read_text(encoding="utf-8")
@@ -165,12 +199,56 @@ def load_recipe(
         raise ConfigError(f"{path}: not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path}: a recipe is a mapping of sections, found {type(content).__name__}")
+    return text, content
+
+
+def _validated(path: Path, text: str, content: Mapping[str, Any]) -> Recipe:
     try:
         recipe = TypeAdapter(Recipe).validate_python(content)
     except ValidationError as error:
         raise ConfigError(_explain(path, text, error)) from error
     _check_training_keys(path, text, recipe.training)
-    return _with_overrides(recipe, path.parent, games, skills, output_dir, seed, max_steps)
+    return recipe
+
+
+def _base_content(path: Path, text: str, named: Any, instead: str | Path | None) -> dict[str, Any]:
+    """What the base of the recipe at `path` says, its paths absolute. The base is a whole recipe and valid by
+    itself, so a mistake that is found after merging is the upper recipe's."""
+    where = f"{path}:{_line_of(text, ('base',))}: base"
+    if not isinstance(named, str):
+        raise ConfigError(f"{where}: the path of a recipe is wanted, found {named!r}")
+    base = Path(instead) if instead is not None else path.parent / named
+    if not base.is_file():
+        raise ConfigError(f"{where}: there is no recipe {base}")
+    base_text, content = _read(base)
+    if "base" in content:
+        raise ConfigError(f"{where}: {base} has a base itself; a base must be a whole recipe")
+    _validated(base, base_text, content)
+    for *sections, key in _PATHS:
+        section = content
+        for name in sections:
+            section = section.get(name) or {}
+        if section.get(key):
+            section[key] = str((base.parent / section[key]).resolve())
+    policy = content.get("policy") or {}
+    if "model" in policy and _is_folder(base.parent, policy["model"]):
+        policy["model"] = str((base.parent / policy["model"]).resolve())
+    return content
+
+
+def _merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
+    """`upper` on top of `lower`: mappings merge, everything else is replaced."""
+    merged = dict(lower)
+    for key, value in upper.items():
+        below = merged.get(key)
+        both = isinstance(below, Mapping) and isinstance(value, Mapping)
+        merged[key] = _merged(below, value) if both else value
+    return merged
+
+
+def _is_folder(beside: Path, model: str) -> bool:
+    """Whether a policy's name is that of a folder beside the recipe."""
+    return model != TINY and not is_shipped(model) and (beside / model).is_dir()
 
 
 def _with_overrides(
@@ -191,8 +269,9 @@ def _with_overrides(
     chosen_bank = bank.bank_for_games if chosen_games and bank.bank_for_games else bank.bank
     if not chosen_bank and not skills:
         raise ConfigError("skills.bank: a recipe must name the skill bank to learn from")
-    model = recipe.policy.model
-    if model != "tiny" and (folder / model).is_dir():
+    policy = recipe.policy
+    model = policy.model_for_games if chosen_games and policy.model_for_games else policy.model
+    if _is_folder(folder, model):
         model = beside(model)
     training = dict(recipe.training) if max_steps is None else {**recipe.training, "max_steps": max_steps}
     return dataclasses.replace(
@@ -203,7 +282,7 @@ def _with_overrides(
         skills=dataclasses.replace(
             bank, bank=str(Path(skills).resolve()) if skills else beside(chosen_bank), bank_for_games=None
         ),
-        policy=dataclasses.replace(recipe.policy, model=model),
+        policy=dataclasses.replace(policy, model=model, model_for_games=None),
         training=training,
     )
 

@@ -1,0 +1,133 @@
+"""A tiny policy from nothing: demonstrations are collected, a model is built over their words, and warmed up.
+
+What is demonstrated follows from the recipe: generated households, with a convention each, by the searching
+expert; official games by their own winning plans. Left out: how lessons are made and learnt (warmup.py).
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import time
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from skill0.agent import AgentSettings
+from skill0.envs import EnvPool
+from skill0.envs.alfworld import generate_games, load_games
+from skill0.training.demonstrations import Demonstrations, DemonstrationSettings, collect_demonstrations
+from skill0.training.recipe import Recipe, WarmupSection
+from skill0.training.walkthroughs import collect_walkthroughs
+from skill0.training.warmup import WarmupReport, warm_up
+from skill0.training.world import World, spread
+
+WORKERS = 2
+"""Environment processes while demonstrations are collected: translating games is what takes time."""
+
+
+@dataclass(frozen=True)
+class WarmedUp:
+    """A policy that has been warmed up, what it learnt from, and how that went."""
+
+    model: Any
+    processor: Any
+    demonstrations: Demonstrations
+    report: WarmupReport
+    collecting_seconds: float
+
+    @property
+    def parameters(self) -> int:
+        return sum(parameter.numel() for parameter in self.model.parameters())
+
+    def to_json(self) -> dict[str, Any]:
+        """What `warmup_report.json` tells of it; `learning` has the curve of losses and right answers."""
+        shown = self.demonstrations
+        return {
+            "parameters": self.parameters,
+            "tokens": len(self.processor.tokenizer),
+            "demonstrations": {
+                "episodes": len(shown),
+                "turns": shown.turns,
+                "played": dict(shown.played),
+                "won": dict(shown.won),
+            },
+            "learning": asdict(self.report),
+        }
+
+
+def warmup_digest(recipe: Recipe, section: WarmupSection, agent: AgentSettings) -> str:
+    """sha256 over all that sets one warm-up apart from another, but for the seed: households or games, the
+    policy's shape, what is demonstrated and how it is learnt, and the prompts."""
+    environment = asdict(recipe.environment)
+    content = {
+        "environment": environment["households"] if environment.pop("games") is None else environment,
+        "tiny": asdict(recipe.policy.tiny),
+        "warmup": asdict(section),
+        # How long the run's own episodes are, and what they cost, is no part of the prompts.
+        "agent": asdict(replace(agent, max_steps=1, invalid_action_penalty=0.0)),
+    }
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def demonstrate(
+    recipe: Recipe, settings: DemonstrationSettings, world: World, agent: AgentSettings, console: Console
+) -> Demonstrations:
+    """Winning episodes: of households with a convention each, or, with official games, of their own plans.
+
+    Raises:
+        EnvError, GameError: a game cannot be played, or is not won by its plan.
+    """
+    env = replace(world.env, max_steps=max(settings.max_steps, world.env.max_steps))
+    with EnvPool(env, workers=WORKERS) as pool, console.status("collecting demonstrations"):
+        if recipe.environment.games is None:
+            households = recipe.environment.households
+            games = generate_games(settings.games, recipe.seed, households, None, split="warmup")
+            found = collect_demonstrations(
+                games, settings, agent, pool, households=households, seed=recipe.seed
+            )
+        else:
+            taken = {task.id for task in world.validation}
+            games = [game for game in load_games(recipe.environment.games, "train") if game.id not in taken]
+            chosen = spread(games, settings.games, recipe.seed)
+            found = collect_walkthroughs(chosen, agent, pool, world.bank, world.grouping, seed=recipe.seed)
+    shares = ", ".join(f"{arm} {found.won[arm]}/{found.played[arm]}" for arm in found.played)
+    console.print(f"{len(found)} demonstrations, {found.turns} turns; won by arm: {shares}")
+    return found
+
+
+def warm_up_tiny(
+    recipe: Recipe,
+    section: WarmupSection,
+    world: World,
+    agent: AgentSettings,
+    folder: Path,
+    console: Console,
+    *,
+    resume: bool = True,
+) -> WarmedUp:
+    """Build the recipe's tiny policy and warm it up. Checkpoints go to `folder`, and are taken up there.
+
+    Raises:
+        EnvError, GameError: demonstrations cannot be collected.
+        ConfigError: the settings ask for lessons that nobody demonstrated.
+        CheckpointError: a checkpoint is damaged, belongs to another warm-up, or cannot be written.
+    """
+    from skill0.policy import build_tiny_policy
+
+    start = time.perf_counter()
+    shown = demonstrate(recipe, section.demonstrations, world, agent, console)
+    seconds = time.perf_counter() - start
+    model, processor = build_tiny_policy(recipe.policy.tiny, shown.lexicon(), recipe.seed)
+    learning = section.learning
+    if shown.households is None:
+        # Official games have no conventions that a page could state: there is nothing to read aloud.
+        learning = replace(learning, reading_steps=0, reading_lessons=0, replayed_lessons=0)
+    found = WarmedUp(model, processor, shown, WarmupReport(), seconds)
+    console.print(
+        f"tiny Qwen2.5-VL: {found.parameters / 1e6:.2f} M parameters, {len(processor.tokenizer)} tokens"
+    )
+    report = warm_up(model, processor, shown, learning, folder, resume=resume, progress=not console.quiet)
+    return replace(found, report=report)

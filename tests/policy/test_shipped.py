@@ -1,0 +1,88 @@
+"""The weights that come with the package: they are there, small, described, in what is packed, and read."""
+
+from __future__ import annotations
+
+import shutil
+import tarfile
+import zipfile
+from importlib import util
+from pathlib import Path
+
+import pytest
+
+from skill0.agent import AgentSettings
+from skill0.errors import PolicyError
+from skill0.policy import load_policy, load_processor, policy_folder, shipped_names
+
+MOST_BYTES = 6_000_000
+RIGHT_PAGE_AT_LEAST, WRONG_PAGE_AT_MOST = 0.8, 0.1
+GAMES, SEED = 24, 7
+"""Of the reading test: 24 games are few, and the thresholds lie beyond what chance makes of 90 % and 5 %."""
+
+ROOT = Path(__file__).parents[2]
+FOLDER = policy_folder("shipped/household")
+
+
+def test_what_comes_along_has_a_name():
+    assert "shipped/household" in shipped_names()
+    assert policy_folder("runs/mine") == Path("runs/mine")
+    with pytest.raises(PolicyError, match=r"'shipped/castle' does not come with skill0; .*shipped/household"):
+        load_policy("shipped/castle")
+    with pytest.raises(PolicyError, match="does not come with skill0"):
+        policy_folder("shipped/")
+
+
+def test_all_weights_together_are_small():
+    files = [file for file in FOLDER.parent.rglob("*") if file.is_file()]
+    assert sum(file.stat().st_size for file in files) <= MOST_BYTES
+    assert not [file.name for file in files if file.suffix in {".bin", ".pt", ".pth", ".pkl"}]
+
+
+def test_model_processor_and_prompts_load():
+    model, processor = load_policy("shipped/household")
+    assert model.config.model_type == "qwen2_5_vl"
+    assert load_processor("shipped/household").tokenizer.get_vocab() == processor.tokenizer.get_vocab()
+    assert AgentSettings.load(FOLDER).shows_page
+
+
+def test_the_model_card_says_how_they_were_made():
+    card = (FOLDER / "README.md").read_text(encoding="utf-8")
+    for words in ("license: apache-2.0", "skill0 warmup curricula/", "Seed", "Versions: python", "## Limits"):
+        assert words in card
+
+
+@pytest.mark.integration
+def test_wheel_and_source_archive_hold_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """What setuptools packs, from a copy of the repository: every file of the folder, nothing beside it."""
+    copy = tmp_path / "copy"
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(ROOT / "skill0", copy / "skill0", ignore=ignored)
+    for name in ("setup.cfg", "pyproject.toml", "README.md", "LICENSE"):
+        shutil.copy(ROOT / name, copy)
+    monkeypatch.chdir(copy)
+    build_meta = pytest.importorskip("setuptools.build_meta")
+    wheel = tmp_path / build_meta.build_wheel(str(tmp_path))
+    archive = tmp_path / build_meta.build_sdist(str(tmp_path))
+    wanted = {f"skill0/policy/weights/household/{file.name}" for file in FOLDER.iterdir()}
+    with zipfile.ZipFile(wheel) as packed:
+        assert wanted == {name for name in packed.namelist() if "/weights/" in name}
+    with tarfile.open(archive) as packed:
+        names = {name.partition("/")[2] for name in packed.getnames()}
+    assert wanted <= names
+
+
+@pytest.mark.integration
+@pytest.mark.skipif(util.find_spec("alfworld") is None, reason="needs the extra 'alfworld'")
+def test_it_reads_pages_of_conventions_that_nobody_has_seen():
+    from skill0 import TransformersPolicy
+    from skill0.envs import EnvPool
+    from skill0.envs.alfworld import AlfWorldEnvFactory, generate_games
+    from skill0.training.reading_check import reading_check
+
+    agent = AgentSettings.load(FOLDER)
+    games = generate_games(GAMES, SEED, convention=None, split="tests")
+    with EnvPool(AlfWorldEnvFactory(max_steps=agent.max_steps)) as pool:
+        policy = TransformersPolicy(*load_policy("shipped/household"))
+        found = reading_check(policy, games, agent, pool, arms=("right", "wrong"))
+    assert (found["right page"].success().value or 0) >= RIGHT_PAGE_AT_LEAST
+    assert (found["wrong page"].success().value or 0) <= WRONG_PAGE_AT_MOST
