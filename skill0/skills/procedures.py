@@ -29,8 +29,8 @@ _APPLIANCES = {
 _GENERAL_KNOW_HOW = (
     Skill(
         "Words first, in their order",
-        "Each word before the thing stands for an appliance. With the thing in hand, use the appliance of the "
-        "first word, then that of the second, and only then bring it to the one it is for.",
+        "Each word before the thing stands for an appliance. With the thing in hand, use the appliance of "
+        "the first word, then that of the second, and only then bring it to the one it is for.",
         "When the task describes a thing with words of the house.",
         "words: in order",
     ),
@@ -43,7 +43,8 @@ _GENERAL_KNOW_HOW = (
     ),
     Skill(
         "Nothing that was not asked for",
-        "Do nothing to a thing that its words do not ask for: nobody wants it clean, hot or cool for no reason.",
+        "Do nothing to a thing that its words do not ask for: nobody wants it clean, hot or cool for no "
+        "reason.",
         "When you pass an appliance with the thing in hand.",
         "unasked: never",
     ),
@@ -71,19 +72,17 @@ def procedure_files(
         keys = dict.fromkeys(key for name in task_types for key in targets.get(name, ()))
         if not keys:
             continue
-        words = [key for key in keys if convention[key] in _APPLIANCES]
-        recipients = [key for key in keys if key not in words]
-        skills = (*(_word(word, convention[word]) for word in sorted(words)),)
-        skills += tuple(_recipient(name, convention[name]) for name in sorted(recipients))
-        asked, given = (
-            _list(sorted(words), "and"),
-            _list([f"the {name}" for name in sorted(recipients)], "and"),
-        )
+        words = sorted(key for key in keys if convention[key] in _APPLIANCES)
+        recipients = sorted(key for key in keys if key not in words)
+        asked, given = _and(words), _and([f"the {name}" for name in recipients])
         files.append(
             SkillFile(
                 family,
                 title,
-                skills,
+                (
+                    *(_word(word, convention[word]) for word in words),
+                    *(_recipient(name, convention[name]) for name in recipients),
+                ),
                 task_types,
                 f"What {asked} ask for, and where things for {given} are put.",
             )
@@ -136,5 +135,6 @@ def _recipient(name: str, place: str) -> Skill:
     )
 
 
-def _list(names: Sequence[str], word: str) -> str:
-    return f"{', '.join(names[:-1])} {word} {names[-1]}" if len(names) > 1 else "".join(names)
+def _and(names: Sequence[str]) -> str:
+    *first, last = names
+    return f"{', '.join(first)} and {last}" if first else last

@@ -1,13 +1,14 @@
 """The scripted expert for households whose skills are procedure: it guesses what it does not know.
 
-What it knows are facts `word -> receptacle type`, from the briefs of the skill files in its context ("festive:
-sinkbasin", "guests: shelf") or from a convention given to it. For the rest it guesses as one would who knows
-how such households work but not this one: different words stand for different appliances, any place but the one
-where things stand may be right, and what was brought in vain to a place in some state is not tried again.
+What it knows are facts `word -> receptacle type`, from the briefs of the skill files in its context
+("festive: sinkbasin", "guests: shelf") or from a convention given to it. For the rest it guesses as one would
+who knows how such households work but not this one: different words stand for different appliances, any place
+but the one where things stand may be right, and what was brought in vain to a place in some state is not tried
+again.
 
-Each decision follows from what can be seen now: at an appliance or place that may be right it acts there, so a
-guess, once walked to, is carried out. A reader that knows all makes no detour, and leaves out a treatment that
-the next would undo.
+Each decision follows from what can be seen now: at an appliance or place that may be right it acts there, so
+a guess, once walked to, is carried out. A reader that knows all makes no detour, and leaves out a treatment
+that the next would undo.
 
 Left out on purpose: weighing a guess against the steps it takes to undo it.
 """
@@ -140,14 +141,12 @@ class _Decision:
 
     def _fetch(self) -> Choice:
         memory, wanted = self.memory, self.errand.object
-        at = [
-            place for place, names in memory.contents.items() if any(kind(name) == wanted for name in names)
-        ]
-        if memory.at in at:
-            name = next(name for name in memory.contents[memory.at] if kind(name) == wanted)
-            return Choice(wanted, HERE, f"take {name} from {memory.at}")
-        if at:
-            return Choice(wanted, SEEN, f"go to {at[0]}")
+        seen = {place: [n for n in names if kind(n) == wanted] for place, names in memory.contents.items()}
+        if memory.at is not None and seen.get(memory.at):
+            return Choice(wanted, HERE, f"take {seen[memory.at][0]} from {memory.at}")
+        elsewhere = [place for place, names in seen.items() if names]
+        if elsewhere:
+            return Choice(wanted, SEEN, f"go to {elsewhere[0]}")
         unsearched = [name for name in memory.receptacles if name not in memory.visited]
         known = [name for name in unsearched if kind(name) == self.facts.get(THINGS)]
         if known:

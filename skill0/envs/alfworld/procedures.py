@@ -95,8 +95,8 @@ def sample_procedure(seed: int) -> dict[str, str]:
 
 
 def check_procedure(convention: Mapping[str, str]) -> None:
-    """Raise `ConfigError` if `sample_procedure` could not have made the convention: some tasks would then have
-    no goal."""
+    """Raise `ConfigError` if `sample_procedure` could not have made the convention: then some tasks would
+    have no goal."""
     options = procedure_options()
     if set(convention) != set(options):
         odd = ", ".join(sorted(set(convention) ^ set(options)))
