@@ -42,6 +42,17 @@ class ReservedLayer(DynamicLayer):
         self.values = self._reserved_values[:, :, :end]  # (rows, heads, tokens so far, head width)
         return self.keys, self.values
 
+    def batch_select_indices(self, indices: torch.Tensor) -> None:
+        if not self.is_initialized:
+            return
+        written, keys, values = self.get_seq_length(), self._reserved_keys, self._reserved_values
+        self._reserved_keys = keys.new_empty(len(indices), *keys.shape[1:])
+        self._reserved_values = values.new_empty(len(indices), *values.shape[1:])
+        self._reserved_keys[:, :, :written] = keys[indices, :, :written]
+        self._reserved_values[:, :, :written] = values[indices, :, :written]
+        self.keys = self._reserved_keys[:, :, :written]  # (rows, heads, tokens so far, head width)
+        self.values = self._reserved_values[:, :, :written]  # (rows, heads, tokens so far, head width)
+
 
 def reserved_cache(config: Any, room: int) -> DynamicCache:
     """A cache for `room` tokens a row, prompt and reply together."""

@@ -1,4 +1,4 @@
-"""Drawing replies: `model.generate` with randomness that belongs to each prompt, not to the batch.
+"""Drawing replies, with randomness that belongs to each prompt, not to the batch.
 
 Every prompt carries a seed. Its reply is drawn by the Gumbel-max trick (adding Gumbel noise to the logits and
 taking the largest is drawing from their softmax) with noise from a generator of its own, one draw of the size
@@ -22,13 +22,13 @@ from typing import Any
 import torch
 from transformers import GenerationConfig, LogitsProcessor, LogitsProcessorList
 from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsWarper
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
 from skill0.agent.policy import PolicyInput, PolicyOutput, Sampling
-from skill0.context import Page, batch_pixel_values
+from skill0.context import Page
 from skill0.errors import PolicyError
-from skill0.policy.cache import reserved_cache
+from skill0.policy.decoding import decode, must_generate
 from skill0.policy.encoding import PromptEncoder
+from skill0.policy.stems import image_inputs, padded
 
 
 class SeededSampler(LogitsProcessor):
@@ -52,21 +52,31 @@ class SeededSampler(LogitsProcessor):
         self.logprobs: list[torch.Tensor] = []
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:
+        chosen, logprob = self._choose(scores, range(len(scores)))
+        self.logprobs.append(logprob)
+        return torch.full_like(scores.float(), -torch.inf).scatter_(1, chosen[:, None], 0.0)
+
+    def draw(self, logits: torch.Tensor, rows: Sequence[int]) -> tuple[list[int], torch.Tensor]:
+        """The next tokens of some rows, whose logits (rows, vocabulary) these are, and their
+        log-probabilities (rows,)."""
+        chosen, logprob = self._choose(logits, rows)
+        return chosen.tolist(), logprob
+
+    def _choose(self, scores: torch.Tensor, rows: Sequence[int]) -> tuple[torch.Tensor, torch.Tensor]:
         logits = scores.float() / (self._temperature or 1.0)  # (rows, vocabulary)
         allowed = logits.index_fill(1, self._banned, -torch.inf)  # (rows, vocabulary)
         if self._temperature > 0:
             for keep in self._filters:
-                allowed = keep(input_ids, allowed)
-            allowed = allowed + self._gumbel(allowed)
+                allowed = keep(None, allowed)
+            allowed = allowed + self._gumbel(allowed, rows)
         chosen = allowed.argmax(dim=-1, keepdim=True)  # (rows, 1)
         logprob = logits.gather(1, chosen) - logits.logsumexp(dim=-1, keepdim=True)  # (rows, 1)
-        self.logprobs.append(logprob.squeeze(1))
-        return torch.full_like(logits, -torch.inf).scatter_(1, chosen, 0.0)
+        return chosen.squeeze(1), logprob.squeeze(1)
 
-    def _gumbel(self, like: torch.Tensor) -> torch.Tensor:
+    def _gumbel(self, like: torch.Tensor, rows: Sequence[int]) -> torch.Tensor:
         uniform = torch.empty_like(like)  # (rows, vocabulary), each row from its own generator
-        for row, generator in zip(uniform, self._generators, strict=True):
-            row.uniform_(generator=generator)
+        for numbers, row in zip(uniform, rows, strict=True):
+            numbers.uniform_(generator=self._generators[row])
         return -(-uniform.log()).log()
 
 
@@ -89,75 +99,74 @@ def generate_replies(
         return []
     prompts = list(prompt_ids) if prompt_ids is not None else [encoder.encode(item) for item in inputs]
     device = next(model.parameters()).device
-    ids, mask = _pad_left(prompts, encoder.pad_token_id, device)  # both (rows, prompt tokens)
     vocabulary = model.config.get_text_config().vocab_size
     banned = [*encoder.vision_token_ids, *range(encoder.num_tokens, vocabulary)]
     sampler = SeededSampler(
         [item.seed for item in inputs], sampling, torch.tensor(banned, dtype=torch.long, device=device)
     )
-    eos_token_ids = _eos_token_ids(model, encoder)
+    pages = [item.page for item in inputs]
     with _eval_mode(model):
-        sequences = model.generate(
-            input_ids=ids,
-            attention_mask=mask,
-            mm_token_type_ids=((ids == encoder.image_token_id) & mask.bool()).long(),
-            **_image_inputs(model, [item.page for item in inputs], device),
-            **_cache(model, ids.shape[1] + sampling.max_new_tokens, device),
-            generation_config=_plain_greedy(sampling, eos_token_ids, encoder.pad_token_id),
-            logits_processor=LogitsProcessorList([sampler]),
-        )
-    completions = sequences[:, ids.shape[1] :].tolist()  # (rows, new tokens)
-    logprobs = torch.stack(sampler.logprobs, dim=1).tolist()  # (rows, new tokens)
+        if must_generate(model, prompts, encoder.image_token_id):
+            replies, logprobs = generate(model, encoder, prompts, pages, sampler, sampling.max_new_tokens)
+        else:
+            replies, logprobs = decode(
+                model,
+                prompts,
+                pages,
+                sampler.draw,
+                max_new_tokens=sampling.max_new_tokens,
+                end_token_ids=_end_token_ids(model, encoder),
+                pad_token_id=encoder.pad_token_id,
+                image_token_id=encoder.image_token_id,
+            )
     return [
-        _output(encoder, prompt, completion, logprob, eos_token_ids)
-        for prompt, completion, logprob in zip(prompts, completions, logprobs, strict=True)
+        PolicyOutput(
+            text=encoder.decode(reply),
+            prompt_ids=prompt,
+            completion_ids=tuple(reply),
+            logprobs=tuple(scores),
+            token_spans=encoder.token_spans(reply),
+        )
+        for prompt, reply, scores in zip(prompts, replies, logprobs, strict=True)
     ]
 
 
-def _output(
+def generate(
+    model: Any,
     encoder: PromptEncoder,
-    prompt: tuple[int, ...],
-    completion: list[int],
-    logprobs: list[float],
-    eos_token_ids: frozenset[int],
-) -> PolicyOutput:
-    length = next((i + 1 for i, token in enumerate(completion) if token in eos_token_ids), len(completion))
-    ids = tuple(completion[:length])
-    return PolicyOutput(
-        text=encoder.decode(ids),
-        prompt_ids=prompt,
-        completion_ids=ids,
-        logprobs=tuple(logprobs[:length]),
-        token_spans=encoder.token_spans(ids),
+    prompts: Sequence[tuple[int, ...]],
+    pages: Sequence[Page | None],
+    sampler: SeededSampler,
+    max_new_tokens: int,
+) -> tuple[list[list[int]], list[list[float]]]:
+    """What `decode` returns, by `model.generate`."""
+    ids, mask = (
+        part.to(model.device) for part in padded(prompts, encoder.pad_token_id, left=True)
+    )  # both (rows, prompt tokens)
+    ends = _end_token_ids(model, encoder)
+    sequences = model.generate(
+        input_ids=ids,
+        attention_mask=mask,
+        mm_token_type_ids=((ids == encoder.image_token_id) & mask.bool()).long(),
+        **image_inputs(model, pages),
+        generation_config=_plain_greedy(max_new_tokens, ends, encoder.pad_token_id),
+        logits_processor=LogitsProcessorList([sampler]),
     )
+    replies = sequences[:, ids.shape[1] :].tolist()  # (rows, new tokens)
+    logprobs = torch.stack(sampler.logprobs, dim=1).tolist()  # (rows, new tokens)
+    lengths = [next((i + 1 for i, token in enumerate(row) if token in ends), len(row)) for row in replies]
+    cut = [row[:length] for row, length in zip(replies, lengths, strict=True)]
+    return cut, [row[:length] for row, length in zip(logprobs, lengths, strict=True)]
 
 
-def _image_inputs(model: Any, pages: Sequence[Page | None], device: torch.device) -> dict[str, Any]:
-    """Image features per page in the order of the prompts, each different page encoded once."""
-    shown = [page for page in pages if page is not None]
-    if not shown:
-        return {}
-    different = {page: position for position, page in enumerate(dict.fromkeys(shown))}
-    pixels, grids = (torch.from_numpy(part).to(device) for part in batch_pixel_values(list(different)))
-    features = model.get_image_features(pixels, grids, return_dict=True).pooler_output
-    order = [different[page] for page in shown]
-    encoded: Any = BaseModelOutputWithPooling()
-    encoded.pooler_output = tuple(features[position] for position in order)
-    return {"image_grid_thw": grids[order], "mm_encoder_outputs": {"image": encoded}}
-
-
-def _cache(model: Any, room: int, device: torch.device) -> dict[str, Any]:
-    return {"past_key_values": reserved_cache(model.config, room)} if device.type == "cpu" else {}
-
-
-def _plain_greedy(sampling: Sampling, eos_token_ids: frozenset[int], pad_token_id: int) -> GenerationConfig:
+def _plain_greedy(max_new_tokens: int, eos_token_ids: frozenset[int], pad_token_id: int) -> GenerationConfig:
     """`generate` without any opinion of its own: the sampler has already chosen.
 
     What is not set here would be taken from the model's own generation config; the published ones hold a
     repetition penalty.
     """
     return GenerationConfig(
-        max_new_tokens=sampling.max_new_tokens,
+        max_new_tokens=max_new_tokens,
         min_new_tokens=0,
         do_sample=False,
         num_beams=1,
@@ -173,20 +182,10 @@ def _plain_greedy(sampling: Sampling, eos_token_ids: frozenset[int], pad_token_i
     )
 
 
-def _eos_token_ids(model: Any, encoder: PromptEncoder) -> frozenset[int]:
+def _end_token_ids(model: Any, encoder: PromptEncoder) -> frozenset[int]:
     declared = model.generation_config.eos_token_id
     declared = [declared] if isinstance(declared, int) else declared or []
     return frozenset({*declared, encoder.eos_token_id})
-
-
-def _pad_left(
-    prompts: Sequence[Sequence[int]], pad_token_id: int, device: torch.device
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and attention mask, both int64 (rows, longest)."""
-    longest = max(len(prompt) for prompt in prompts)
-    ids = [[pad_token_id] * (longest - len(prompt)) + list(prompt) for prompt in prompts]
-    mask = [[0] * (longest - len(prompt)) + [1] * len(prompt) for prompt in prompts]
-    return torch.tensor(ids, device=device), torch.tensor(mask, device=device)
 
 
 @contextmanager
