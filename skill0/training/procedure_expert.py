@@ -3,8 +3,8 @@
 What it knows are facts `word -> receptacle type`, from the briefs of the skill files in its context
 ("festive: sinkbasin", "guests: shelf") or from a convention given to it. For the rest it guesses as one would
 who knows how such households work but not this one: different words stand for different appliances, any place
-but the one where things stand may be right, and what was brought in vain to a place in some state is not tried
-again.
+but the one where things stand may be right, and what was brought in vain to a place in some state is not
+tried again.
 
 Each decision follows from what can be seen now: at an appliance or place that may be right it acts there, so
 a guess, once walked to, is carried out. A reader that knows all makes no detour, and leaves out a treatment
