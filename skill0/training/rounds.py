@@ -221,10 +221,12 @@ def record_learning(trainer: Skill0Trainer) -> None:
     trainer.loss_sums.zero_()
     trainer.internalization_sum.zero_()
     if trainer.internalization.weight > 0:
-        # As in `compute_loss`: an optimizer step stands for the whole round that its windows are a part of.
-        factor = trainer.args.round_windows / trainer.current_gradient_accumulation_steps
-        trainer.record("internalization/loss", internalization * factor)
-        trainer.record("internalization/lambda", share(trainer.state.global_step, trainer.internalization))
+        factor = share(trainer.state.global_step, trainer.internalization)
+        trainer.record("internalization/lambda", factor)
+        if factor > 0:
+            # As in `compute_loss`: an optimizer step stands for the whole round that its windows are part of.
+            scale = trainer.args.round_windows / trainer.current_gradient_accumulation_steps
+            trainer.record("internalization/loss", internalization * scale)
     trainer.record("time/learning", trainer.seconds["learning"])
     trainer.seconds["learning"] = 0.0
     tokens = figures.pop("tokens")
