@@ -95,6 +95,58 @@ def test_a_mistake_is_named_with_file_line_and_key(write, wrong: str, message: s
         load_recipe(write(wrong))
 
 
+def test_a_recipe_on_a_base_says_only_how_it_differs(tmp_path: Path):
+    """Sections merge, lists and scalars replace; paths stay relative to the file that names them."""
+    (tmp_path / "base.yaml").write_text(
+        "output_dir: out\nskills: {bank: bank}\npolicy: {model: weights}\n"
+        "training: {max_steps: 3, budgets: [2, 1, 0]}\n"
+    )
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "arms").mkdir()
+    arm = tmp_path / "arms" / "arm.yaml"
+    arm.write_text("base: ../base.yaml\noutput_dir: own\ntraining: {budgets: [0]}\n")
+    recipe = load_recipe(arm)
+    assert recipe.training == {"max_steps": 3, "budgets": [0]}
+    assert recipe.skills.bank == str(tmp_path / "bank")
+    assert recipe.policy.model == str(tmp_path / "weights")
+    assert recipe.output_dir == str(tmp_path / "arms" / "own")
+
+
+def test_another_base_for_the_same_difference(tmp_path: Path):
+    for name, steps in (("one", 1), ("two", 2)):
+        (tmp_path / f"{name}.yaml").write_text(
+            f"output_dir: out\nskills: {{bank: b}}\ntraining: {{max_steps: {steps}}}\n"
+        )
+    arm = tmp_path / "arm.yaml"
+    arm.write_text("base: one.yaml\nseed: 5\n")
+    assert load_recipe(arm).training["max_steps"] == 1
+    assert load_recipe(arm, base=tmp_path / "two.yaml").training["max_steps"] == 2
+    with pytest.raises(ConfigError, match="names no base"):
+        load_recipe(tmp_path / "one.yaml", base=tmp_path / "two.yaml")
+
+
+@pytest.mark.parametrize(
+    ("base", "arm", "message"),
+    [
+        (
+            SMALL,
+            "base: base.yaml\n\ntraining:\n  learnin_rate: 1",
+            r"arm.yaml:4: training.learnin_rate: unknown",
+        ),
+        (SMALL, "base: base.yaml\nseed: many", "arm.yaml:2: seed: .*integer"),
+        (SMALL + "sed: 1\n", "base: base.yaml", "base.yaml:9: sed: unknown key"),
+        (SMALL, "seed: 1\nbase: other.yaml", "arm.yaml:2: base: there is no recipe .*other.yaml"),
+        (SMALL, "base: [base.yaml]", "arm.yaml:1: base: the path of a recipe is wanted"),
+        ("base: arm.yaml\n" + SMALL, "base: base.yaml", "base.yaml has a base itself"),
+    ],
+)
+def test_a_mistake_is_told_of_the_file_that_makes_it(tmp_path: Path, base: str, arm: str, message: str):
+    (tmp_path / "base.yaml").write_text(base)
+    (tmp_path / "arm.yaml").write_text(arm)
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(tmp_path / "arm.yaml")
+
+
 def test_a_recipe_that_is_not_there():
     with pytest.raises(ConfigError, match="no such recipe"):
         load_recipe("nowhere.yaml")
