@@ -24,7 +24,7 @@ from dataclasses import dataclass
 
 from skill0.agent.policy import EpisodeState
 from skill0.envs.alfworld.procedures import THINGS, lasting
-from skill0.envs.alfworld.rooms import APPLIANCES
+from skill0.envs.alfworld.rooms import APPLIANCES, HouseholdSettings
 from skill0.errors import PolicyError
 from skill0.training.searching_expert import (
     ANYWHERE,
@@ -38,7 +38,7 @@ from skill0.training.searching_expert import (
 )
 
 _ERRAND = re.compile(
-    r"bring a (?P<words>[a-z]+(?:, then [a-z]+)*) (?P<object>[a-z]+) to the (?P<recipient>[a-z]+)\.?$"
+    r"bring a (?P<words>[a-z]+(?: and [a-z]+)*) (?P<object>[a-z]+) to the (?P<recipient>[a-z]+)\.?$"
 )
 _TREATED = re.compile(r"You (clean|heat|cool) the ([a-z]+ \d+)")
 _MOVED = re.compile(r"You (?:move|put) the ([a-z]+ \d+) (?:to|in/on|in|on) the ([a-z]+) \d+")
@@ -57,7 +57,7 @@ class Errand:
 
 
 def parse_errand(instruction: str) -> Errand:
-    """ "bring a festive, then merry mug to the guests." -> its words (festive, merry), mug, guests.
+    """ "bring a festive and merry mug to the guests." -> its words (festive, merry), mug, guests.
 
     Raises `PolicyError` for a sentence of another form.
     """
@@ -67,7 +67,7 @@ def parse_errand(instruction: str) -> Errand:
             f"the expert for procedures cannot read the instruction {instruction!r}; "
             "SearchingExpert reads those of ALFWorld"
         )
-    return Errand(tuple(match["words"].split(", then ")), match["object"], match["recipient"])
+    return Errand(tuple(match["words"].split(" and ")), match["object"], match["recipient"])
 
 
 @dataclass(frozen=True)
@@ -94,6 +94,15 @@ class Step:
 
     key: str
     place: str
+
+
+def expert_for(
+    households: HouseholdSettings | None, convention: Mapping[str, str] | None = None
+) -> SearchingExpert:
+    """The scripted expert for a kind of households; `convention` is what it knows besides its page."""
+    if households is not None and households.kind == "procedure":
+        return ProcedureExpert(convention)
+    return SearchingExpert(convention)
 
 
 class ProcedureExpert(SearchingExpert):

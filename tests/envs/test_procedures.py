@@ -47,7 +47,7 @@ def final_state(appliances: list[str]) -> set[str]:
 def words_and_recipient(instruction: str) -> tuple[list[str], str, str]:
     match = re.fullmatch(r"bring a (.+) (\w+) to the (\w+)\.", instruction)
     assert match is not None
-    return match[1].split(", then "), match[2], match[3]
+    return match[1].split(" and "), match[2], match[3]
 
 
 @settings(max_examples=150, deadline=None)

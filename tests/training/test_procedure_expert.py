@@ -17,7 +17,7 @@ INTRO = (
     "a desk 1, a fridge 1, a microwave 1, a shelf 1, a sidetable 1, and a sinkbasin 1."
 )
 ONE = "bring a festive mug to the guests."
-TWO = "bring a festive, then merry mug to the guests."
+TWO = "bring a festive and merry mug to the guests."
 FOUND = ("go to desk 1", "You arrive at desk 1. On the desk 1, you see a apple 1, and a mug 1.")
 TAKEN = ("take mug 1 from desk 1", "You pick up the mug 1 from the desk 1.")
 AT_FRIDGE = ("go to fridge 1", "You arrive at fridge 1. The fridge 1 is closed.")
@@ -45,7 +45,7 @@ def choose(facts: dict[str, str], *arguments, seed: int = 0):
     [
         (ONE, Errand(("festive",), "mug", "guests")),
         (
-            "bring a sturdy, then humble egg to the neighbour.",
+            "bring a sturdy and humble egg to the neighbour.",
             Errand(("sturdy", "humble"), "egg", "neighbour"),
         ),
     ],

@@ -1,6 +1,6 @@
 """Households whose skills are procedure: their own words for what is done with a thing, and for whom.
 
-"bring a festive, then merry mug to the guests." The words say nothing to a stranger: a household's convention
+"bring a festive and merry mug to the guests." The words say nothing to a stranger: a household's convention
 tells which appliance each stands for ("festive" -> "sinkbasin") and where what is for the guests is put
 ("guests" -> "shelf"). One has to find several of these facts and chain them. Words come in families; a family
 has a word for every appliance, is explained by one skill file, and has three task types:
@@ -151,7 +151,7 @@ def chance(task_type: str) -> float:
 
 def instruction(words: tuple[str, ...], target: str, recipient: str) -> str:
     """The sentence that the agent is given."""
-    return f"bring a {', then '.join(words)} {target} to the {recipient}."
+    return f"bring a {' and '.join(words)} {target} to the {recipient}."
 
 
 def generate_procedure(
