@@ -135,6 +135,30 @@ def verify(
         raise typer.Exit(1)
 
 
+@app.command("export-sft")
+def export_sft(
+    recipe: Annotated[Path, typer.Argument(help="A recipe: its games and how it prompts.")],
+    folder: Annotated[Path, typer.Argument(help="Where to write; empty or missing.")],
+    games: Annotated[
+        Path | None,
+        typer.Option(help="Official games instead of the recipe's: a packed store or $ALFWORLD_DATA."),
+    ] = None,
+    tasks: Annotated[
+        int | None, typer.Option(min=1, help="Games to demonstrate; else as the warmup section says.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's.")] = None,
+) -> None:
+    """Write won expert episodes as a dataset for TRL's SFTTrainer, prompted as the recipe says."""
+    from rich.console import Console
+
+    from skill0.training.recipe import load_recipe
+    from skill0.training.sft_export import export_recipe
+
+    loaded = load_recipe(recipe, games=str(games) if games else None, seed=seed)
+    written = export_recipe(loaded, folder.resolve(), Console(stderr=True), tasks)
+    print(f"{written.rows} rows and {written.pages} pages written to {folder}")
+
+
 def _replay_with_bar(games: list[Game], workers: int, cache_dir: str | None) -> list[ReplayResult]:
     """The bar is on standard error, so that standard output can be read by a program."""
     from rich.console import Console

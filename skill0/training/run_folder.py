@@ -43,6 +43,12 @@ def run_folder(recipe: Recipe) -> Path:
         number += 1
 
 
+def check_free(folder: Path) -> None:
+    """Raise `ConfigError` unless the folder is missing or empty: what is written whole will go there."""
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise ConfigError(f"{folder} is there already: remove it, or choose another")
+
+
 def claim(folder: Path, recipe: Recipe) -> None:
     """Write down what is about to run. Claiming a folder again for the same recipe changes nothing."""
     folder.mkdir(parents=True, exist_ok=True)

@@ -24,7 +24,7 @@ from skill0.training.model_card import CARD_FILE, REPORT_FILE, model_card
 from skill0.training.reading_check import reading_check
 from skill0.training.recipe import TINY, Recipe, WarmupSection
 from skill0.training.run import training_config
-from skill0.training.run_folder import versions, write_json
+from skill0.training.run_folder import check_free, versions, write_json
 from skill0.training.tiny_warmup import WarmedUp, warm_up_tiny, warmup_digest
 from skill0.training.world import World, build_world
 
@@ -54,8 +54,7 @@ def run_warmup(
     section = _section(recipe)
     if check and recipe.environment.games is not None:
         raise ConfigError("--check reads conventions of generated households; official games have none")
-    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise ConfigError(f"{folder} is there already: remove it, or choose another with --output")
+    check_free(folder)
     work = folder.parent / f"{folder.name}.in-progress"
     if not resume and work.exists():
         shutil.rmtree(work)
