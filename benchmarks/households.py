@@ -6,8 +6,8 @@
 
 Two scripted experts play every game on the real engine. The informed one knows where each object type is
 usually kept (but not in which of two like receptacles), or what each word of the household asks for; the
-blind one looks into places it has not been to, in random order, and guesses what words mean. "+k" is the share
-of games won with at most k steps more than the plan. For the kind "procedure" the probability that one guess
+blind one looks into places it has not been to, in random order, and guesses what words mean. "+k" is the
+share of games won with at most k steps more than the plan. For the kind "procedure" the chance that one guess
 wins is printed too, by enumeration. Times are CPU milliseconds of this process, medians: the first load of a
 game, a reset of the same game, a step.
 """
