@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from skill0.errors import ConfigError
+from skill0.training.shared_pass import can_share, shared_logprobs
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -83,8 +84,19 @@ def token_logprobs(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Log-probabilities of the completion tokens of a collated batch, and their entropies if asked for.
 
-    Both are (turns, completion tokens), of the distribution at the rollout temperature.
+    Both are (turns, completion tokens), of the distribution at the rollout temperature. By TRL, or without
+    TRL where turns can share what they have in common.
     """
+    turns, image_token_id = batch["turns"], bare_model(trainer).config.image_token_id
+    if can_share(model, turns, image_token_id):
+        logprobs, entropy = shared_logprobs(
+            model,
+            turns,
+            temperature=trainer.temperature,
+            pad_token_id=trainer._tokenizer.pad_token_id,
+            image_token_id=image_token_id,
+        )
+        return logprobs, entropy if entropies else None
     logprobs, entropy, _ = trainer._get_per_token_logps_and_entropies(
         model,
         torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),

@@ -19,6 +19,7 @@ from skill0.context import batch_pixel_values
 
 if TYPE_CHECKING:
     from skill0.agent import Turn
+    from skill0.context import Page
 
 
 def turn_length(turn: Turn) -> int:
@@ -50,6 +51,7 @@ def collate_turns(
     Pages may differ in size, and turns without a page may stand beside turns with one.
 
     Returns a dict of
+      `turns`                              the turns themselves;
       `prompt_ids`, `prompt_mask`          int64 (turns, prompt tokens), padded on the left;
       `completion_ids`, `completion_mask`  int64 (turns, completion tokens), padded on the right;
       `mm_token_type_ids`                  int64 (turns, prompt + completion tokens), 1 on image placeholders;
@@ -75,6 +77,7 @@ def collate_turns(
         dim=1,
     )  # (turns, prompt + completion tokens)
     batch: dict[str, Any] = {
+        "turns": tuple(turns),
         "prompt_ids": prompt_ids.to(device),
         "prompt_mask": prompt_mask.to(device),
         "completion_ids": completion_ids.to(device),
@@ -83,11 +86,20 @@ def collate_turns(
     }
     pages = [turn.page for turn in turns if turn.page is not None]
     if pages:
-        pixels, grids = batch_pixel_values(pages)
-        batch["pixel_values"] = torch.from_numpy(pixels).to(device)
-        batch["image_grid_thw"] = torch.from_numpy(grids).to(device)
+        batch["pixel_values"], batch["image_grid_thw"] = _pixels(pages, device)
         batch["num_images"] = [0 if turn.page is None else 1 for turn in turns]
     return batch
+
+
+def _pixels(pages: Sequence[Page], device: torch.device | str) -> tuple[torch.Tensor, torch.Tensor]:
+    """Patches (patches of all pages, 1176) and grids (pages, 3); equal pages are drawn once."""
+    different = {page: number for number, page in enumerate(dict.fromkeys(pages))}
+    pixels, grids = batch_pixel_values(list(different))
+    order = [different[page] for page in pages]
+    parts = torch.from_numpy(pixels).split(grids.prod(axis=1).tolist())  # each (patches of the page, 1176)
+    return torch.cat([parts[number] for number in order]).to(device), torch.from_numpy(grids)[order].to(
+        device
+    )
 
 
 def _check_turn(turn: Turn, position: int, image_token_id: int) -> None:
