@@ -1,0 +1,1 @@
+"""The parts of `benchmarks/internalization.py`: arms, episode budgets, processes, figures, verdicts."""
