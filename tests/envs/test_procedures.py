@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from dataclasses import asdict
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from pydantic import TypeAdapter
 
 from skill0.envs.alfworld.conventions import options, sample_convention, targets
-from skill0.envs.alfworld.games import PROCEDURE_FAMILIES, PROCEDURE_FORMS, PROCEDURE_TASK_TYPES
+from skill0.envs.alfworld.games import PROCEDURE_FAMILIES, PROCEDURE_FORMS, PROCEDURE_TASK_TYPES, TASK_TYPES
 from skill0.envs.alfworld.households import HouseholdSettings, generate_game, generate_games
 from skill0.envs.alfworld.procedures import (
     FAMILIES,
@@ -182,3 +184,12 @@ def test_words_of_a_family_stand_for_different_things():
         check_procedure({**convention, "captain": convention["things"]})
     with pytest.raises(ConfigError, match="needs exactly the keys"):
         generate_game("party_one_word", 0, PROCEDURE)
+
+
+def test_a_recipe_names_the_kind_and_gets_its_task_types():
+    read = TypeAdapter(HouseholdSettings).validate_python({"kind": "procedure"})
+    assert read == PROCEDURE
+    assert read.task_types == PROCEDURE_TASK_TYPES
+    assert HouseholdSettings().task_types == TASK_TYPES
+    # What is written down for a run names them, and reads back as the same.
+    assert TypeAdapter(HouseholdSettings).validate_python(asdict(read)) == PROCEDURE
