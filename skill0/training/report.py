@@ -127,13 +127,13 @@ def pages_sheet(
     loop: AgentLoop,
     task: Task,
     arms: Mapping[str, Callable[[Task], Sequence[SkillFile]]],
+    sampling: Sampling,
     seed: int,
     path: Path,
 ) -> None:
     """A contact sheet of what the policy sees in one task: its first turn under every arm,
     and its last where the page has changed."""
     pages, captions = [], []
-    sampling = Sampling(temperature=0.0)
     for name, files in arms.items():
         [trajectory] = loop.run([RolloutGroup(task, 1, tuple(files(task)))], sampling, seed)
         numbers = {turn.page: number for number, turn in reversed(list(enumerate(trajectory.turns, 1)))}

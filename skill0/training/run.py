@@ -221,7 +221,10 @@ def _draw(
         )
     rates = [{arm: found[arm].success().value or 0.0 for arm in (WITH, WITHOUT)} for found in (before, after)]
     report.success_figure(rows, rates[0], rates[1], steps, folder / "success.png")
-    report.pages_sheet(trainer.loop, world.heldout[0], _arms(trainer), recipe.seed, folder / "pages.png")
+    greedy = replace(trainer.args.validation_sampling(), temperature=0.0)
+    report.pages_sheet(
+        trainer.loop, world.heldout[0], _arms(trainer), greedy, recipe.seed, folder / "pages.png"
+    )
 
 
 def summary_table(results: Mapping[str, Any]) -> Table:
