@@ -4,7 +4,8 @@ The policy is a real Qwen2.5-VL of some fifty thousand parameters that has been 
 says red or blue at random. Its world is in colours_world.py.
 
 As a program: `python colours.py policy FOLDER` makes the policy, `python colours.py train SETTINGS.json`
-trains it and writes what the test compares.
+trains it and writes what the test compares. With the setting `reader` a scripted policy plays (its arguments
+are the setting's).
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("HF_HUB_DISABLE_TELEMETRY", "1")
 
 import torch
+from colours_reader import use_reader
 from colours_world import WORDS, Colours, PatientColours, make_bank, make_tasks
 from transformers import TrainerCallback
 
@@ -185,8 +187,11 @@ def main() -> None:
         make_policy(argument)
         return
     settings = json.loads(argument.read_text())
-    resume, results, kill = (settings.pop(key, None) for key in ("resume", "results", "kill"))
+    own = ("resume", "results", "kill", "reader")
+    resume, results, kill, reader = (settings.pop(key, None) for key in own)
     trainer = make_trainer(settings.pop("policy"), settings.pop("output_dir"), **settings)
+    if reader:
+        use_reader(trainer, **reader)
     if kill:
         trainer.add_callback(Killer(*kill))
     trainer.train(resume_from_checkpoint=resume)

@@ -21,7 +21,6 @@ PAIRED: dict[str, Any] = {
     "num_stages": None,
     "budgets": [2],
     "helpfulness_filter": "none",
-    "helpfulness_rank": "none",
 }
 
 
@@ -208,8 +207,7 @@ def test_what_the_page_told_is_known_without_it(colours_policy: Path, tmp_path: 
     # that can teach the plain context is the internalization loss.
     warm = [task for task in make_tasks(48) if task.task_type == "warm"]
     trainer = make_trainer(
-        colours_policy, tmp_path, tasks=warm[:16], eval_tasks=warm[16:], max_steps=12, learning_rate=3e-3,
-        validation_temperature=1.0,
+        colours_policy, tmp_path, tasks=warm[:16], eval_tasks=warm[16:], max_steps=16, learning_rate=3e-3,
         **{**PAIRED, "internalization_weight": 1.0}, internalization_weighting="effect",
         internalization_tokens="reply",
     )  # fmt: skip
@@ -220,7 +218,7 @@ def test_what_the_page_told_is_known_without_it(colours_policy: Path, tmp_path: 
     rows = history(trainer)
     assert {row["groups/signal"] for row in rows} == {0.0}
     assert {row["paired/effect"] for row in rows} == {1.0}
-    assert [row["internalization/lambda"] for row in rows] == [0.0] + [1.0] * 11
+    assert [row["internalization/lambda"] for row in rows] == [0.0] + [1.0] * 15
     assert "internalization/loss" not in rows[0]
     assert rows[-1]["internalization/loss"] < 0.5 * rows[1]["internalization/loss"]
     trainer.loop.policy = policy
@@ -301,6 +299,29 @@ class TestHelpfulness:
         assert {name: item.delta for name, item in change.helpfulness.items()} == {"warm": None, "cold": None}
         assert change.kept == ("warm", "cold")
         assert not any(key.startswith("helpfulness") for key in history(trainer)[-1])
+
+
+def test_a_resumed_run_equals_the_uninterrupted_one(colours_policy: Path, tmp_path: Path) -> None:
+    def make(folder: str) -> Any:
+        trainer = make_trainer(
+            colours_policy, tmp_path / folder, **{**PAIRED, "budgets": [2, 1]}, max_steps=8,
+            helpfulness_from="paired", internalization_weighting="effect", curriculum_interval=3,
+            save_strategy="steps", save_steps=6,
+        )  # fmt: skip
+        use_reader(trainer, told=0.7, guessed=0.2)
+        return trainer
+
+    # Files are judged at steps 3, 4 (where the second stage begins) and 7. The checkpoint of step 6 holds the
+    # pairs of steps 4 and 5, which the decision at step 7 looks at, too.
+    whole = make("whole")
+    whole.train()
+    assert [change.step for change in whole.curriculum.timeline] == [3, 4, 7]
+    resumed = make("resumed")
+    resumed.train(resume_from_checkpoint=str(tmp_path / "whole" / "checkpoint-6"))
+    assert resumed.curriculum.timeline == whole.curriculum.timeline
+    assert resumed.pairs == whole.pairs
+    assert history(resumed) == history(whole)
+    assert torch.equal(parameters(resumed), parameters(whole))
 
 
 def test_pairs_need_skills(colours_policy: Path, tmp_path: Path) -> None:
