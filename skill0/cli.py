@@ -84,6 +84,9 @@ def evaluate(
         Path | None, typer.Option(help="A skill bank; adds the arm with all of its files.")
     ] = None,
     tasks: Annotated[int | None, typer.Option(help="Only this many tasks (of households: 48).")] = None,
+    kind: Annotated[
+        str, typer.Option(help="Generated households: 'facts' (where things are) or 'procedure'.")
+    ] = "facts",
     arms: Annotated[
         str | None,
         typer.Option(
@@ -106,7 +109,7 @@ def evaluate(
 
     evaluate_policy(
         policy, games=games, split=split, skills=skills, tasks=tasks,
-        arms=arms.split(",") if arms else (), convention_seed=convention_seed, seed=seed,
+        kind=kind, arms=arms.split(",") if arms else (), convention_seed=convention_seed, seed=seed,
         temperature=temperature, workers=workers, batch_size=batch_size, json_file=json_file,
     )  # fmt: skip
 

@@ -22,6 +22,9 @@ def generate(
     games: Annotated[int, typer.Option(min=1, help="How many games.")] = 600,
     split: Annotated[str, typer.Option(help="Their split. Each split has other games.")] = "train",
     seed: Annotated[int, typer.Option(help="The same seed gives the same games.")] = 0,
+    kind: Annotated[
+        str, typer.Option(help="'facts' (where things are) or 'procedure' households.")
+    ] = "facts",
     size: Annotated[str, typer.Option(help="small, medium or large households.")] = "small",
     task_type: Annotated[list[str] | None, typer.Option(help="Only this task type; may be repeated.")] = None,
     adherence: Annotated[
@@ -35,15 +38,13 @@ def generate(
     from rich.console import Console
 
     from skill0.envs.alfworld import (
-        TASK_TYPES,
         HouseholdSettings,
         generate_games,
         sample_convention,
         write_games,
     )
 
-    types = tuple(task_type or TASK_TYPES)
-    settings = HouseholdSettings(size=size, task_types=types, adherence=adherence)  # type: ignore[arg-type]
+    settings = HouseholdSettings(kind, size, tuple(task_type or ()), adherence)  # type: ignore[arg-type]
     convention = None if convention_seed is None else sample_convention(convention_seed, settings)
     console = Console(stderr=True)
     with console.status(f"generating {games} games"):
@@ -51,8 +52,9 @@ def generate(
         facts = {
             "source": "generated households",
             "seed": seed,
+            "kind": kind,
             "size": size,
-            "task_types": list(types),
+            "task_types": list(settings.task_types),
             "adherence": adherence,
             "convention_seed": convention_seed,
         }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,7 +12,7 @@ from rich.console import Console
 from skill0.agent import AgentLoop, AgentSettings, RandomPolicy, Sampling
 from skill0.envs import EnvPool, Task
 from skill0.errors import ConfigError
-from skill0.evaluation import EvaluationReport, evaluate
+from skill0.evaluation import evaluate
 from skill0.evaluation.measuring import WITH, WITHOUT
 from skill0.evaluation.running import Arm
 from skill0.policy.shipped import is_shipped, policy_folder
@@ -20,6 +20,7 @@ from skill0.skills import SkillBank, group_by_relevance, skills_in_context
 
 if TYPE_CHECKING:
     from skill0.agent import Policy
+    from skill0.envs.alfworld import Game, HouseholdSettings
 
 HOUSEHOLDS = 48
 """Generated tasks when no games and no number are given."""
@@ -35,6 +36,7 @@ def evaluate_policy(
     split: str,
     skills: Path | None,
     tasks: int | None,
+    kind: str,
     arms: Sequence[str],
     convention_seed: int | None,
     seed: int,
@@ -44,54 +46,43 @@ def evaluate_policy(
     json_file: Path | None,
 ) -> None:
     """Print the table of success and tokens, and write the report as JSON if asked for."""
-    from skill0.envs.alfworld import AlfWorldEnvFactory, default_cache_dir
+    from skill0.envs.alfworld import (
+        AlfWorldEnvFactory,
+        HouseholdSettings,
+        default_cache_dir,
+        sample_convention,
+        tasks_from,
+    )
+    from skill0.training.reading_check import reading_check
 
     if arms and (games is not None or skills is not None):
         raise ConfigError(
             "--arms shows generated households what their own conventions are: leave out --games and --skills"
         )
+    households = HouseholdSettings(kind=kind)  # type: ignore[arg-type]  (it checks)
+    own = bool(arms) and convention_seed is None
+    convention = None if own else sample_convention(convention_seed or 0, households)
     settings = _agent_settings(policy)
     player = _policy(policy, batch_size)
     reply_tokens = _SHIPPED_REPLY_TOKENS if is_shipped(policy) else _REPLY_TOKENS
     sampling = Sampling(temperature, max_new_tokens=reply_tokens)
     env = AlfWorldEnvFactory(max_steps=settings.max_steps, cache_dir=str(default_cache_dir()))
+    chosen = _games(games, split, tasks, households, convention, seed)
     with EnvPool(env, workers=workers) as pool:
         if arms:
-            report = _reading(
-                player, settings, pool, arms, tasks, convention_seed, sampling, seed, batch_size
-            )
-        else:
-            chosen = _tasks(games, split, tasks, convention_seed or 0, seed)
-            report = evaluate(
-                AgentLoop(player, pool, settings), chosen, _arms(skills, chosen), sampling=sampling,
+            report = reading_check(
+                player, chosen, settings, pool, arms=arms, households=households, sampling=sampling,
                 seed=seed, batch_size=batch_size, progress=True,
+            )  # fmt: skip
+        else:
+            every = tasks_from(chosen)
+            report = evaluate(
+                AgentLoop(player, pool, settings), every, _arms(skills, every), sampling=sampling, seed=seed,
+                batch_size=batch_size, progress=True,
             )  # fmt: skip
     Console().print(report.table())
     if json_file is not None:
         json_file.write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
-
-
-def _reading(
-    policy: Policy,
-    settings: AgentSettings,
-    pool: EnvPool,
-    arms: Sequence[str],
-    count: int | None,
-    convention_seed: int | None,
-    sampling: Sampling,
-    seed: int,
-    batch_size: int,
-) -> EvaluationReport:
-    """The reading check, on households that no demonstration was made of."""
-    from skill0.envs.alfworld import generate_games, sample_convention
-    from skill0.training.reading_check import reading_check
-
-    convention = None if convention_seed is None else sample_convention(convention_seed)
-    games = generate_games(count or HOUSEHOLDS, seed, convention=convention, split="evaluation")
-    return reading_check(
-        policy, games, settings, pool, arms=arms, sampling=sampling, seed=seed, batch_size=batch_size,
-        progress=True,
-    )  # fmt: skip
 
 
 def _arms(skills: Path | None, tasks: Sequence[Task]) -> dict[str, Arm]:
@@ -105,17 +96,20 @@ def _arms(skills: Path | None, tasks: Sequence[Task]) -> dict[str, Arm]:
     return arms
 
 
-def _tasks(
-    games: Path | None, split: str, count: int | None, convention_seed: int, seed: int
-) -> Sequence[Task]:
-    from skill0.envs.alfworld import generate_games, load_games, sample_convention, tasks_from
+def _games(
+    games: Path | None,
+    split: str,
+    count: int | None,
+    households: HouseholdSettings,
+    convention: Mapping[str, str] | None,
+    seed: int,
+) -> list[Game]:
+    """Games of a store or, without one, households of a split of their own: no demonstration shows them."""
+    from skill0.envs.alfworld import generate_games, load_games
 
-    if games is None:
-        convention = sample_convention(convention_seed)
-        return tasks_from(
-            generate_games(count or HOUSEHOLDS, seed, convention=convention, split="evaluation")
-        )
-    return tasks_from(load_games(games, split, limit=count))
+    if games is not None:
+        return load_games(games, split, limit=count)
+    return generate_games(count or HOUSEHOLDS, seed, households, convention, split="evaluation")
 
 
 def _agent_settings(policy: str) -> AgentSettings:

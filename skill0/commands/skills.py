@@ -120,14 +120,17 @@ def convert(
 def household(
     folder: Annotated[Path, typer.Argument(help="Where to write the bank.")],
     convention_seed: Annotated[int, typer.Option(help="Of the convention, as in a recipe.")] = 0,
+    kind: Annotated[str, typer.Option(help="'facts' (where things are) or 'procedure'.")] = "facts",
 ) -> None:
-    """Write the skill bank of generated households: where their convention keeps things."""
-    from skill0.envs.alfworld import sample_convention
+    """Write the skill bank of generated households: what their convention tells."""
+    from skill0.envs.alfworld import HouseholdSettings, sample_convention
     from skill0.envs.alfworld.conventions import targets
     from skill0.skills import write_markdown
     from skill0.skills.conventions import bank_from_convention
 
-    for path in write_markdown(bank_from_convention(sample_convention(convention_seed), targets()), folder):
+    settings = HouseholdSettings(kind=kind)  # type: ignore[arg-type]  (it checks)
+    bank = bank_from_convention(sample_convention(convention_seed, settings), targets(settings))
+    for path in write_markdown(bank, folder):
         typer.echo(path)
 
 

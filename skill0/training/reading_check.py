@@ -22,7 +22,7 @@ from skill0.context.atlas import CELLS
 from skill0.errors import ConfigError
 from skill0.evaluation import EvaluationReport, evaluate
 from skill0.training.demonstrations import household_skills
-from skill0.training.searching_expert import SearchingExpert
+from skill0.training.procedure_expert import expert_for
 
 if TYPE_CHECKING:
     from skill0.agent.loop import Pool
@@ -56,7 +56,7 @@ def no_files(game: Game, households: HouseholdSettings | None) -> tuple[SkillFil
 
 
 def wrong_files(game: Game, households: HouseholdSettings | None) -> tuple[SkillFile, ...]:
-    """The same files, telling a convention in which every thing is kept elsewhere."""
+    """The same files, telling a convention in which nothing is as it is here."""
     return household_skills(replace(game, convention=wrong_convention(game, households)), households)
 
 
@@ -136,7 +136,7 @@ def reading_check(
     by_task = {game.id: game for game in games}
     players = [(arm, policy) for arm in chosen]
     players += [(ReadingArm(RANDOM, no_files), RandomPolicy())]
-    players += [(ReadingArm(BLIND_EXPERT, no_files), SearchingExpert())]
+    players += [(ReadingArm(BLIND_EXPERT, no_files), expert_for(households))]
     reports = []
     for arm, player in players:
         shown = {game.id: arm.files(game, households) for game in games}
@@ -171,14 +171,21 @@ def _joined(reports: Sequence[EvaluationReport]) -> EvaluationReport:
 
 
 def wrong_convention(game: Game, households: HouseholdSettings | None = None) -> Mapping[str, str]:
-    """The game's convention with every object type kept elsewhere, where it could be, by the game's id.
+    """The game's convention with every object type kept elsewhere, where it could be, by the game's id; or
+    with every word of the household standing for something else.
 
     An object type that can be kept in one place only stays there.
     """
+    from skill0.envs.alfworld.procedures import sample_procedure
     from skill0.envs.alfworld.rooms import HouseholdSettings, rooms
 
     settings = households or HouseholdSettings()
     draw = random.Random(f"wrong convention {game.id}")
+    if settings.kind == "procedure":
+        while True:  # one in some hundreds differs in all words
+            other = sample_procedure(draw.randrange(2**31))
+            if all(other[word] != meaning for word, meaning in game.convention.items()):
+                return other
     wrong = {}
     for kind, place in sorted(game.convention.items()):
         others = {other for room in rooms(settings.size) for other in room.places_for(kind)} - {place}

@@ -40,6 +40,27 @@ def test_the_random_policy_plays_every_household_once_in_both_arms(tmp_path: Pat
     assert outcomes[0] == outcomes[1]
 
 
+@pytest.mark.integration
+@pytest.mark.parametrize("kind", ["facts", "procedure"])
+def test_the_reading_check_gives_every_household_a_convention_of_its_own(tmp_path: Path, kind: str):
+    pytest.importorskip("alfworld")
+    arms = {}
+    for seed in ("7", "8"):
+        report = tmp_path / f"{seed}.json"
+        options = ["--arms", "right,wrong,blank", "--tasks", "6", "--kind", kind, "--workers", "0"]
+        options += ["--seed", seed, "--json", str(report)]
+        result = CliRunner().invoke(cli.app, ["evaluate", "random", *options])
+        assert result.exit_code == 0, result.output
+        arms[seed] = json.loads(report.read_text(encoding="utf-8"))["arms"]
+    names = ["right page", "wrong page", "blank page", "random", "blind expert"]
+    assert list(arms["7"]) == list(arms["8"]) == names
+    rate = arms["7"]["right page"]["summary"]["success"]
+    assert (rate["tasks"], rate["low"]) == (6, 0.0)
+    # Fresh households with every seed.
+    played = [{o["task_id"] for o in arms[seed]["right page"]["outcomes"]} for seed in arms]
+    assert not played[0] & played[1]
+
+
 def test_the_doctor_finds_this_environment_fit():
     assert doctor.print_report()
 
@@ -58,6 +79,13 @@ def test_the_doctor_names_the_fix_for_what_is_missing(monkeypatch: pytest.Monkey
         (["train", "nowhere.yaml"], "ConfigError: nowhere.yaml: no such recipe"),
         (["evaluate", "no-such-model", "--tasks", "6"], "neither a model folder, a Hub name, nor 'random'"),
         (["evaluate", "random", "--games", "nowhere"], "GameStoreError"),
+        (["evaluate", "random", "--arms", "right,left", "--tasks", "1"], "'left' is no arm of the reading"),
+        (["evaluate", "random", "--arms", "right", "--skills", "skills/household"], "leave out --games and"),
+        (["evaluate", "random", "--kind", "palace"], "kind must be one of facts, procedure"),
+        (["evaluate", "shipped/castle"], "'shipped/castle' does not come with skill0"),
+        (["warmup", "nowhere.yaml", "--output", "x"], "ConfigError: nowhere.yaml: no such recipe"),
+        (["warmup", "curricula/alfworld_3b.yaml", "--output", "x"], "only a tiny policy is warmed up"),
+        (["data", "export-sft", "curricula/alfworld_3b.yaml", "docs"], "docs is there already"),
         (["skills", "show", "nowhere"], "SkillError"),
     ],
 )
