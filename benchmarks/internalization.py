@@ -166,7 +166,9 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs side by side")
     parser.add_argument("--episodes", type=int, help="budget of every arm, validation counted")
     parser.add_argument("--base", type=Path, help="another recipe to put the arms on")
-    parser.add_argument("--policy", type=Path, help="another policy that every arm starts from")
+    parser.add_argument(
+        "--policy", help="another policy for every arm to start from: a folder, or shipped/household"
+    )
     parser.add_argument("--output", type=Path, help="where runs are kept; default: runs/internalization")
     parser.add_argument("--report", action="store_true", help="play nothing")
     parser.add_argument("--quick", action="store_true", help="a few tiny rounds: does it run? Not a result")

@@ -21,6 +21,7 @@ import yaml
 from rich.console import Console
 
 from skill0.errors import ConfigError
+from skill0.policy.shipped import is_shipped
 from skill0.skills import SkillBank
 from skill0.training.recipe import Recipe, load_recipe
 from skill0.training.run import training_config
@@ -72,7 +73,7 @@ class Study:
     output: Path
     seeds: Sequence[int]
     base: Path | None = None
-    policy: Path | None = None
+    policy: str | None = None
     episodes: int | None = None
 
 
@@ -160,8 +161,8 @@ def _recipe(study: Study, arm: Arm, seed: int) -> Recipe:
         budgets = scaled_budgets(recipe.training["budgets"], own, files)
         recipe = replace(recipe, training={**recipe.training, "budgets": budgets})
     if study.policy is not None:
-        policy = replace(recipe.policy, model=str(study.policy.resolve()))
-        recipe = replace(recipe, policy=policy, warmup=None)
+        model = study.policy if is_shipped(study.policy) else str(Path(study.policy).resolve())
+        recipe = replace(recipe, policy=replace(recipe.policy, model=model), warmup=None)
     return recipe
 
 

@@ -132,6 +132,8 @@ class Skill0Config(GRPOConfig):
             Share of the groups that play half of their members with the active skills and half without.
         arm_advantages (`str`, *optional*, defaults to `"arm"`):
             Group statistics of a paired group: of each `"arm"`, or pooled over the `"group"`.
+        policy_weight (`float`, *optional*, defaults to `1.0`):
+            Factor of the policy loss. `0` leaves the internalization loss alone: an ablation.
         internalization_weight (`float`, *optional*, defaults to `0.0`):
             Lambda_max: the factor of the internalization loss. `0` switches it off.
         internalization_start (`int`, *optional*, defaults to `0`):
@@ -208,6 +210,7 @@ class Skill0Config(GRPOConfig):
 
     paired_fraction: float = 0.0
     arm_advantages: str = "arm"
+    policy_weight: float = 1.0
     internalization_weight: float = 0.0
     internalization_start: int = 0
     internalization_warmup_steps: int = 1
@@ -376,7 +379,7 @@ class Skill0Config(GRPOConfig):
             raise ConfigError(
                 f"temperature={self.temperature} must be above 0: greedy rollouts of a group are all the same"
             )
-        for name in ("validation_temperature", "beta"):
+        for name in ("validation_temperature", "beta", "policy_weight"):
             value = getattr(self, name)
             if not (math.isfinite(value) and value >= 0):
                 raise ConfigError(f"{name}={value} must be finite and not negative")
@@ -429,6 +432,10 @@ class Skill0Config(GRPOConfig):
             raise ConfigError(
                 f"internalization_weight={self.internalization_weight} needs paired groups to learn from; "
                 "set paired_fraction"
+            )
+        if self.policy_weight == 0 and self.internalization_weight == 0:
+            raise ConfigError(
+                "policy_weight=0 and internalization_weight=0 leave no loss to train with; set one of them"
             )
         if self.paired_fraction == 0 and self.helpfulness_from != "validation":
             raise ConfigError(

@@ -271,6 +271,8 @@ def _windows(
     mine = slice(first_row, first_row + len(trajectories))
     turns = training_turns(trajectories, credit.advantages[mine], credit.weights[mine])
     turns = [item for item in turns if everything or item.advantage != 0.0]
+    if trainer.args.policy_weight == 0.0:
+        turns = []
     turns += plain_turns
     return cut_windows(
         turns,

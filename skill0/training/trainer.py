@@ -329,10 +329,11 @@ class Skill0Trainer(GRPOTrainer):
         )
         self.loss_sums += parts.sums.to(self.loss_sums)
         if "imitation" not in batch:
-            return parts.loss
+            return self.args.policy_weight * parts.loss
         internalization = internalization_loss(logprobs, batch["imitated"], batch["imitation"])
         self.internalization_sum += internalization.detach().to(self.internalization_sum)
-        return parts.loss + share(self.state.global_step, self.internalization) * internalization
+        factor = share(self.state.global_step, self.internalization)
+        return self.args.policy_weight * parts.loss + factor * internalization
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         start, rounds_before = time.perf_counter(), self.seconds["round"]

@@ -72,6 +72,8 @@ def test_parts_are_handed_to_those_who_need_them(tmp_path: Path) -> None:
         ({"paired_fraction": 0.5, "skills_in": "none"}, "skills_in='none' never shows any"),
         ({"arm_advantages": "half"}, "arm_advantages='half'"),
         ({"internalization_weight": 1.0}, "internalization_weight=1.0 needs paired groups"),
+        ({"policy_weight": 0.0}, "leave no loss to train with"),
+        ({"policy_weight": -1.0}, "policy_weight=-1.0 must be finite and not negative"),
         ({"internalization_weight": -1.0}, "internalization_weight=-1.0"),
         ({"internalization_clip": 0.0}, "internalization_clip=0.0"),
         ({"internalization_warmup_steps": 0}, "internalization_warmup_steps=0"),

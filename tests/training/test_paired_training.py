@@ -182,6 +182,17 @@ class TestGradient:
             whole = gradient(trainer, windows)
             assert torch.allclose(found[3][1] / 2, whole[1], rtol=1e-3, atol=1e-6)
 
+    def test_the_policy_loss_can_be_scaled_and_left_out(self, colours_policy: Path, tmp_path: Path) -> None:
+        # The gradient is w * policy + imitation, so what half the policy weight adds to none is half.
+        whole, half, none = (
+            gradient(*self.round_of(colours_policy, tmp_path, policy_weight=weight))[1]
+            for weight in (1.0, 0.5, 0.0)
+        )
+        assert (whole - none).norm() > 0.01 * none.norm() > 0.0
+        assert torch.allclose(half - none, (whole - none) / 2, rtol=1e-3, atol=1e-6)
+        _, windows = self.round_of(colours_policy, tmp_path, policy_weight=0.0)
+        assert all(item.imitation and not item.weight for item in items_of(windows))
+
     def test_masked_tokens_leave_no_trace(self, colours_policy: Path, tmp_path: Path) -> None:
         # Where every arm is flat only the internalization loss is left. The last token that counts in it is
         # the action's: other tokens after it change neither the loss nor, to the last bit, its gradient.
