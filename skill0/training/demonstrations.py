@@ -28,6 +28,7 @@ from skill0.context import ContextRenderer, Page
 from skill0.errors import ConfigError, EnvError
 from skill0.skills.skill import SkillFile
 from skill0.training.lessons import READING_REQUEST
+from skill0.training.procedure_expert import expert_for
 from skill0.training.searching_expert import Choice, SearchingExpert, facts_of, remember
 
 if TYPE_CHECKING:
@@ -172,7 +173,7 @@ def collect_demonstrations(
         ConfigError: a game has no convention.
         EnvError: an environment failed: demonstrations are not collected around failures.
     """
-    recorder = _Recorder(settings.detours)
+    recorder = _Recorder(settings.detours, expert_for(households))
     loop = AgentLoop(recorder, pool, replace(agent, max_steps=settings.max_steps), ContextRenderer())
     played: Counter[str] = Counter()
     won: Counter[str] = Counter()
@@ -216,7 +217,7 @@ class _Recorder:
     """The expert as the loop's policy, writing down every prompt and what it would reply."""
 
     detours: float
-    expert: SearchingExpert = field(default_factory=SearchingExpert)
+    expert: SearchingExpert
     _turns: dict[tuple[str, tuple[str, ...], int], tuple[PolicyInput, Choice]] = field(default_factory=dict)
     _pages: dict[Page, Page] = field(default_factory=dict)
 

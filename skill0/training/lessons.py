@@ -5,12 +5,13 @@ Two kinds. An *action lesson* is one turn of a demonstration: the expert's reply
 is no end of them. Both are `Turn`s, with marks for the auxiliary losses, as positions in prompt + completion:
 
 - *look-ups*: the token before a value that the page states, and the visual token that shows the value;
-- *copies*: the token before a name that also stands in the prompt's text, and the places where it stands (for
-  the name of a kind, "cabinet", places where one of that kind is named, if it does not stand there itself);
+- *copies*: the token before a name that also stands in the prompt's text, and the places where it stands:
+  those in the part of the prompt that the thought's reason points at ("unsearched: ..."), if it stands there
+  (for the name of a kind, "cabinet", where one of that kind is named, if it does not stand there itself);
 - *glances*: the token before a value or a name, and the word in the reply that says what is wanted: the key
   before a value, the kind of thing or place before a numbered name;
 - *sightings*: the token before the thought's value, and the places in the prompt's text where a thing of the
-  kind that is wanted is named, or the prompt's first token where there is none;
+  kind that is wanted is told to be here or seen, or the prompt's first token where there is none;
 - a *choice*: the token before a name that was drawn at random, and the names it was drawn from.
 
 Left out on purpose: marks in the history part of a page, in skills shown as full sentences, and for words
@@ -31,7 +32,7 @@ from skill0.agent.settings import AgentSettings
 from skill0.agent.trajectory import Turn
 from skill0.context import ContextRenderer, Page
 from skill0.skills.skill import SkillFile
-from skill0.training.searching_expert import Choice
+from skill0.training.searching_expert import CLOSED, HERE, SEEN, Choice
 
 if TYPE_CHECKING:
     from skill0.training.demonstrations import Demonstration
@@ -120,13 +121,15 @@ class LessonWriter:
         prompt_ids, reply = self.encoder.encode(prompt), choice.reply
         completion = [*self._ids(reply), self.end_id]
         turn = _turn(prompt_ids, completion, prompt.page, reply)
-        lesson = Lesson(turn, (True,) * len(completion), copies=self._copies(prompt_ids, completion, set()))
+        told_by = _told_by(choice.reason)
+        copies = self._copies(prompt_ids, completion, told_by)
+        lesson = Lesson(turn, (True,) * len(completion), copies=copies)
         key, reason = self._token(choice.key), self._token(choice.reason)
         if key is None or reason is None:
             return lesson
         words = {choice.key: completion.index(key), choice.reason: completion.index(reason)}
         query = len(prompt_ids) + words[choice.reason] - 1
-        wanted = tuple(place for place, token in enumerate(prompt_ids) if self._kind(token) == choice.key)
+        wanted = self._wanted(prompt_ids, choice)
         glances = self._glances(len(prompt_ids), completion, words, choice.key, choice.reason)
         lesson = replace(lesson, glances=glances, sightings=((query, wanted or (0,)),))
         if choice.among:
@@ -135,7 +138,18 @@ class LessonWriter:
             return lesson
         place = fact_places(prompt.page, {choice.key: choice.reason})[choice.key]
         mark = self._look_up(prompt_ids, completion, words[choice.reason], place, choice.key)
-        return replace(lesson, look_ups=(mark,), copies=self._copies(prompt_ids, completion, {mark.query}))
+        others = tuple(copy for copy in copies if copy[0] != mark.query)
+        return replace(lesson, look_ups=(mark,), copies=others)
+
+    def _wanted(self, prompt_ids: Sequence[int], choice: Choice) -> tuple[int, ...]:
+        """Where the prompt tells that a thing of the kind sought is here, or was seen, by the reason."""
+        told = {HERE: ("here", "placed"), SEEN: ("seen",)}.get(choice.reason, ())
+        parts = self._parts(prompt_ids)
+        return tuple(
+            place
+            for place, token in enumerate(prompt_ids)
+            if parts[place] in told and self._kind(token) == choice.key
+        )
 
     def _with_choice(self, lesson: Lesson, choice: Choice) -> Lesson:
         """The lesson with a free choice: not the name that was drawn is learnt, but that any of `among` may
@@ -147,7 +161,9 @@ class LessonWriter:
             return lesson
         place = completion.index(drawn)
         query = len(prompt_ids) + place - 1
-        sources = tuple(at for at, token in enumerate(prompt_ids) if token in names)
+        parts = self._parts(prompt_ids)
+        named = [at for at, token in enumerate(prompt_ids) if token in names]
+        sources = tuple(at for at in named if parts[at] == "unsearched") or tuple(named)
         others = tuple(mark for mark in lesson.copies if mark[0] != query)
         return replace(
             lesson,
@@ -185,22 +201,38 @@ class LessonWriter:
         )
 
     def _copies(
-        self, prompt_ids: Sequence[int], completion: Sequence[int], taken: set[int]
+        self, prompt_ids: Sequence[int], completion: Sequence[int], told_by: frozenset[str]
     ) -> tuple[tuple[int, tuple[int, ...]], ...]:
-        """Marks of the names in a reply that the prompt's text holds too, or else names of that kind."""
+        """Marks of the names in a reply that the prompt's text holds too, or else names of that kind.
+
+        `told_by` are the parts of the prompt that a name is rather copied from than from others.
+        """
         spellings = [self._spelling(token) for token in prompt_ids]
         kinds = [self._kind(token) for token in prompt_ids]
+        parts = self._parts(prompt_ids)
         copies = []
         for number, token in enumerate(completion):
-            query = len(prompt_ids) + number - 1
             name = self._spelling(token)
-            if query in taken or not _NAME.fullmatch(name):
+            if not _NAME.fullmatch(name):
                 continue
-            sources = tuple(place for place, other in enumerate(spellings) if other == name)
-            sources = sources or tuple(place for place, kind in enumerate(kinds) if kind == name)
+            named = [place for place, other in enumerate(spellings) if other == name]
+            named = named or [place for place, kind in enumerate(kinds) if kind == name]
+            sources = tuple(place for place in named if parts[place] in told_by) or tuple(named)
             if sources:
-                copies.append((query, sources))
+                copies.append((len(prompt_ids) + number - 1, sources))
         return tuple(copies)
+
+    def _parts(self, prompt_ids: Sequence[int]) -> list[str]:
+        """For every token the label of its part of the prompt ("unsearched"), in which parts stand between
+        bars and begin with a label."""
+        parts, label, begins = [], "", False
+        for token in prompt_ids:
+            word = self._spelling(token).strip()
+            if begins:
+                label = word
+            begins = word == "|"
+            parts.append(label)
+        return parts
 
     def _kind(self, token: int) -> str:
         """The kind of a numbered name ("cabinet 2" -> "cabinet"), "" for any other token."""
@@ -218,6 +250,12 @@ class LessonWriter:
 
     def _ids(self, text: str) -> list[int]:
         return self.tokenizer(text, add_special_tokens=False)["input_ids"]
+
+
+def _told_by(reason: str) -> frozenset[str]:
+    """The parts of a household prompt that tell the names in a command, by the thought's reason."""
+    told = {HERE: ("at", "here", "holding", "placed"), SEEN: ("seen",), CLOSED: ("at",)}
+    return frozenset(told.get(reason, ("placed", "unsearched")))
 
 
 def fact_places(page: Page, facts: Mapping[str, str]) -> dict[str, int]:

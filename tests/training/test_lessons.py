@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import random
+from dataclasses import replace
 
 import pytest
 from classroom import AGENT, FACTS, FILES, demonstrations, pupil
 
-from skill0.agent import skill_segments
+from skill0.agent import PolicyInput, skill_segments
 from skill0.context import ContextRenderer, PageStyle
 from skill0.policy import PromptEncoder
 from skill0.training.lessons import LessonWriter, fact_places, thin_out
+from skill0.training.searching_expert import HERE, Choice
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,25 @@ def test_an_action_lesson_marks_look_up_glances_and_copies(processor, writer):
     assert glances == {("cabinet", "mug"), ("cabinet 1", "cabinet")}
     copied = {tokens[query + 1]: {tokens[place] for place in places} for query, places in lesson.copies}
     assert copied == {"mug": {"mug"}, "cabinet 1": {"cabinet 1"}}
+
+
+def test_a_name_is_copied_from_the_part_of_the_prompt_that_the_reason_points_at(processor, writer):
+    """ "cabinet 1" stands in three parts; one goes to places that were not searched, and takes from where one
+    is."""
+    blank = ContextRenderer().page([], AGENT.style)
+    text = "task: find | at: cabinet 1 | here: mug 1 | unsearched: cabinet 1, fridge 1 | see: cabinet 1, mug 1"
+    go = Choice("egg", "cabinet", "go to cabinet 1")
+    take = Choice("mug", HERE, "take mug 1 from cabinet 1")
+    prompts = (PolicyInput("", text, blank),) * 2
+    both = replace(demonstrations().episodes[2], prompts=prompts, choices=(go, take))
+    found = []
+    for lesson in writer.action_lessons(both):
+        tokens = spelled(processor, lesson)
+        sources = {tokens[query + 1]: places for query, places in lesson.copies}
+        found.append({name: {"".join(tokens[p - 2 : p]) for p in places} for name, places in sources.items()})
+    assert found[0]["cabinet 1"] == {"unsearched: "}
+    assert found[1]["cabinet 1"] == {"at: "}
+    assert found[1]["mug 1"] == {"here: "}
 
 
 def test_without_a_page_there_is_nothing_to_look_up(writer):

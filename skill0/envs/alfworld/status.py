@@ -1,8 +1,8 @@
 """What an attentive reader of an episode knows, in one line, kept from the observations alone.
 
-Where the agent is and what is there, what it holds and what was done to it, where things that the task names
-were seen or put down, and which receptacles were not looked into. Very short prompts show it instead of a
-history; a command that fails ("Nothing happens.") then hides nothing.
+Where the agent is and what it found there, what it holds and what was done to it, where things that the task
+names were seen or put down, and which receptacles were not looked into. Very short prompts show it instead of
+a history; a command that fails ("Nothing happens.") then hides nothing.
 """
 
 from __future__ import annotations
@@ -67,8 +67,8 @@ class EpisodeStatus:
         """For instance "at: shelf 1 | here: pan 1 | holding: mug 2 (clean) | unsearched: cabinet 1"."""
         parts = [f"at: {self._at or 'start'}"]
         if self._at:
-            here = "closed" if self._closed else ", ".join(self._contents.get(self._at, [])) or "nothing"
-            parts.append(f"here: {here}")
+            found = [name for name in self._contents.get(self._at, []) if name not in self._placed]
+            parts.append(f"here: {'closed' if self._closed else ', '.join(found) or 'nothing'}")
         parts.append(f"holding: {self._described(self._held) or 'nothing'}")
         parts += self._elsewhere()
         parts.append(f"unsearched: {', '.join(self._unsearched) or 'none'}")

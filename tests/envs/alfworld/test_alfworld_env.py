@@ -187,7 +187,7 @@ def test_the_status_line_by_hand() -> None:
             "unsearched: fridge 1"
         ),
         "You move the mug 3 to the cabinet 10.": (
-            "at: cabinet 10 | here: mug 3 | holding: nothing | placed: mug 3 at cabinet 10 | "
+            "at: cabinet 10 | here: nothing | holding: nothing | placed: mug 3 at cabinet 10 | "
             "seen: mug 1 at cabinet 2 | unsearched: fridge 1"
         ),
     }
