@@ -57,7 +57,7 @@ def demonstrations() -> Demonstrations:
                 PolicyInput("", PROMPT.format(thing=thing), shown),
                 PolicyInput(
                     "",
-                    f"task: put a hot {thing} in shelf. | at: {place} 1 | here: {thing} 1 | see: a {thing} 1.",
+                    f"task: put a hot {thing} in shelf. | at: {place} 1 | here: {thing} 1 | see: {thing} 1.",
                     shown,
                 ),
             )

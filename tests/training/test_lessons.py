@@ -58,7 +58,7 @@ def test_a_name_is_copied_from_the_part_of_the_prompt_that_the_reason_points_at(
     """ "cabinet 1" stands in three parts; one goes to places that were not searched, and takes from where one
     is."""
     blank = ContextRenderer().page([], AGENT.style)
-    text = "task: find | at: cabinet 1 | here: mug 1 | unsearched: cabinet 1, fridge 1 | see: cabinet 1, mug 1"
+    text = "task: find | at: cabinet 1 | here: mug 1 | unsearched: cabinet 1, fridge 1 | see: cabinet 1"
     go = Choice("egg", "cabinet", "go to cabinet 1")
     take = Choice("mug", HERE, "take mug 1 from cabinet 1")
     prompts = (PolicyInput("", text, blank),) * 2
