@@ -8,15 +8,15 @@ from skill0.training.recipe import Recipe
 
 TRAINING = {
     "max_steps": 3,
-    "per_device_train_batch_size": 8,
-    "num_generations": 4,
+    "per_device_train_batch_size": 4,
+    "num_generations": 2,
     "steps_per_generation": 1,
     "gradient_accumulation_steps": 1,
-    "curriculum_interval": 1,
-    "max_turns": 3,
-    "max_completion_length": 12,
+    "curriculum_interval": 99,
+    "max_turns": 2,
+    "max_completion_length": 10,
     "logging_steps": 1,
-    "save_steps": 1,
+    "save_steps": 99,
 }
 
 
@@ -32,5 +32,5 @@ def quick(recipe: Recipe) -> Recipe:
         environment=replace(recipe.environment, train_tasks=12, validation_tasks=6, heldout_tasks=6),
         warmup=warmup,
         training={**recipe.training, **TRAINING},
-        evaluation=replace(recipe.evaluation, probe_every=1, batch_size=12),
+        evaluation=replace(recipe.evaluation, probe_every=99, batch_size=12),
     )
