@@ -53,6 +53,7 @@ def tables(runs: Sequence[Run], arms: Mapping[str, Arm], found: Sequence[Verdict
         task_types_table(by_arm),
         helpfulness_table(by_arm),
         withdrawals_table(by_arm),
+        comparison_table(by_arm),
         verdicts_table(found),
     ]
 
@@ -213,6 +214,31 @@ def withdrawals_table(by_arm: Mapping[str, Sequence[Run]]) -> Table:
             rows.append((name, file, cause, f"{count} of {len(group)}", _span(steps[file, cause])))
     columns = ("arm", "file", "why", "seeds", "at step")
     return Table("Withdrawals and their reasons", columns, tuple(rows))
+
+
+def comparison_table(by_arm: Mapping[str, Sequence[Run]]) -> Table:
+    """Helpfulness from pairs against that from validation, where an arm measures both."""
+    rows = []
+    for name, group in by_arm.items():
+        found = [row for run in group for row in run.rows if "comparison/files" in row]
+        if not found:
+            continue
+        cells = []
+        for key, form in (
+            ("bias", "{:+.3f}"),
+            ("correlation", "{:.2f}"),
+            ("paired_env_steps", "{:.0f}"),
+            ("validation_env_steps", "{:.0f}"),
+        ):
+            figures = [row[f"comparison/{key}"] for row in found if f"comparison/{key}" in row]
+            cells.append(form.format(fmean(figures)) if figures else "-")
+        rows.append((name, str(len(found)), *cells))
+    columns = ("arm", "selections", "bias", "correlation", "steps of pairs", "steps of validation")
+    note = (
+        "Means over the selections of all seeds. Bias: Delta_k from pairs less that from validation; "
+        "correlation over files; environment steps a selection, those of pairs being training steps anyway."
+    )
+    return Table("Helpfulness from pairs against validation", columns, tuple(rows), note)
 
 
 def verdicts_table(found: Sequence[Verdict]) -> Table:

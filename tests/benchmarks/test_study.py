@@ -248,10 +248,9 @@ def test_the_whole_study_in_small(tmp_path: Path) -> None:
     assert list(study["arms"]) == [PLAIN, DEFAULT]
     plain_run, default_run = (study["arms"][name]["runs"][0] for name in (PLAIN, DEFAULT))
     assert plain_run["episodes"]["validation"] == 0
-    assert (
-        abs(plain_run["episodes"]["all"] - default_run["episodes"]["all"]) < 8 + 12
-    )  # a round, a validation
-    assert len(plain_run["curves"]["without skills"]) >= 3
+    # At most a round and a validation apart.
+    assert abs(plain_run["episodes"]["all"] - default_run["episodes"]["all"]) < 4 + 12
+    assert len(plain_run["curves"]["without skills"]) == 2  # before the first step and after the last
     assert {verdict["verdict"] for verdict in study["verdicts"]} == {UNDECIDED}  # one seed decides nothing
     assert len(list((tmp_path / "figures").glob("internalization_*.png"))) == 3
     assert "2 runs are there, 0 to play" in call("--markdown")
