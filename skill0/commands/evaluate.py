@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.table import Table
 
 from skill0.agent import AgentLoop, AgentSettings, RandomPolicy, Sampling
 from skill0.envs import EnvPool, Task
 from skill0.errors import ConfigError
-from skill0.evaluation import evaluate
+from skill0.evaluation import EvaluationReport, evaluate
 from skill0.evaluation.measuring import WITH, WITHOUT
 from skill0.evaluation.running import Arm
 from skill0.policy.shipped import is_shipped, policy_folder
@@ -80,7 +81,7 @@ def evaluate_policy(
                 AgentLoop(player, pool, settings), every, _arms(skills, every), sampling=sampling, seed=seed,
                 batch_size=batch_size, progress=True,
             )  # fmt: skip
-    Console().print(report.table())
+    Console().print(_by_arm(report) if arms else report.table())
     if json_file is not None:
         json_file.write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
 
@@ -94,6 +95,19 @@ def _arms(skills: Path | None, tasks: Sequence[Task]) -> dict[str, Arm]:
         Console().print(grouping.table())
         arms[WITH] = lambda task: skills_in_context(bank, grouping, bank.names, task.task_type)
     return arms
+
+
+def _by_arm(report: EvaluationReport) -> Table:
+    """A row per arm, for reports of many; success per task type is in the JSON."""
+    table = Table(title=f"Reading: {report.arms[0].success().total} households", title_justify="left")
+    table.add_column("what it is shown")
+    for column in ("success in % [95 %]", "turns", "text tokens", "visual tokens", "invalid replies"):
+        table.add_column(column, justify="right")
+    for arm in report.arms:
+        tokens = f"{arm.text_tokens_per_turn:.0f}", f"{arm.visual_tokens_per_turn:.0f}"
+        invalid = f"{100 * arm.invalid_share:.1f} %"
+        table.add_row(arm.name, str(arm.success()), f"{arm.mean_turns:.1f}", *tokens, invalid)
+    return table
 
 
 def _games(

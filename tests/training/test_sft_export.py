@@ -9,12 +9,16 @@ import pytest
 import torch
 from classroom import AGENT, demonstrations, pupil
 from datasets import load_dataset
+from rich.console import Console
 
 from skill0.errors import ConfigError
 from skill0.policy import PromptEncoder
-from skill0.training.sft_export import export_sft
+from skill0.training.recipe import load_recipe
+from skill0.training.sft_export import export_recipe, export_sft
 
 pytestmark = pytest.mark.integration
+
+ROOT = Path(__file__).parents[2]
 
 
 def loaded(folder: Path, cache: Path):
@@ -98,6 +102,27 @@ def test_without_pages_there_are_rows_of_text_alone(tmp_path: Path):
     rows = loaded(tmp_path / "sft", tmp_path / "cache")
     assert "images" not in rows.column_names
     assert [message["role"] for message in rows[0]["prompt"]] == ["system", "user"]
+
+
+def test_official_games_are_demonstrated_by_their_plans(tmp_path: Path, shared_data: Path):
+    """Two games, each played with the bank's files for its task and without; full text and history."""
+    pytest.importorskip("alfworld")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text(
+        f"output_dir: run\nenvironment: {{games: {shared_data / 'alfworld'}, train_tasks: 8, "
+        "validation_tasks: 6, heldout_tasks: 6}\n"
+        f"skills: {{bank: {ROOT / 'skills/alfworld'}}}\ntraining: {{use_cpu: true}}\n",
+        encoding="utf-8",
+    )
+    console = Console(quiet=True)
+    written = export_recipe(load_recipe(recipe), tmp_path / "sft", console, tasks=2)
+    rows = loaded(tmp_path / "sft", tmp_path / "cache")
+    assert written.rows == len(rows)
+    assert len(set(rows["task_id"])) == 2
+    shown = {row["skills"] for row in rows}
+    assert "" in shown
+    assert len(shown) > 1
+    assert all("</action>" in row["completion"][0]["content"][0]["text"] for row in rows)
 
 
 def test_nothing_is_overwritten_and_nothing_empty_is_written(tmp_path: Path):
