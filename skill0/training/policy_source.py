@@ -113,4 +113,5 @@ def _build_and_warm_up(
     write_json(folder / "report.json", made.report.to_json())
     # Whole or not at all: a folder named "policy" is taken for a finished warm-up.
     save_policy(made.model, made.processor, folder / "policy-in-progress")
+    agent.save(folder / "policy-in-progress")
     (folder / "policy-in-progress").rename(folder / "policy")

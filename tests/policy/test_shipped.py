@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 import tarfile
 import zipfile
@@ -49,6 +50,19 @@ def test_the_model_card_says_how_they_were_made():
     card = (FOLDER / "README.md").read_text(encoding="utf-8")
     for words in ("license: apache-2.0", "skill0 warmup curricula/", "Seed", "Versions: python", "## Limits"):
         assert words in card
+
+
+def test_they_were_made_by_the_recipe_that_they_name():
+    """After a change of that recipe's warm-up, make them again: the card has the command."""
+    from skill0.training.recipe import load_recipe
+    from skill0.training.run import training_config
+    from skill0.training.tiny_warmup import warmup_digest
+
+    report = json.loads((FOLDER / "warmup_report.json").read_text(encoding="utf-8"))
+    recipe = load_recipe(ROOT / report["recipe"], seed=report["seed"])
+    assert recipe.warmup is not None
+    agent = training_config(recipe, FOLDER).agent_settings()
+    assert warmup_digest(recipe, recipe.warmup, agent) == report["warmup_sha256"]
 
 
 @pytest.mark.integration
