@@ -328,6 +328,10 @@ class Skill0Config(GRPOConfig):
         return int(self.generation_batch_size or 0)
 
     @property
+    def groups_per_round(self) -> int:
+        return self.round_size // self.group_size
+
+    @property
     def round_windows(self) -> int:
         """Windows that a round's turns are dealt to."""
         return int(self.steps_per_generation or 0)

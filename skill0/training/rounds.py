@@ -43,7 +43,7 @@ if TYPE_CHECKING:
     from skill0.policy import PromptEncoder
     from skill0.training.metrics import Summary
     from skill0.training.trainer import Skill0Trainer, Window
-    from skill0.training.turn_buffer import Credit, TrainingTurn
+    from skill0.training.turn_buffer import TrainingTurn
 
 logger = logging.getLogger(__name__)
 
@@ -52,30 +52,8 @@ def make_round(trainer: Skill0Trainer, rows: Sequence[Mapping[str, Any]]) -> lis
     """Plays this process's rows and returns the windows of the round. Called by all processes together."""
     args, step = trainer.args, trainer.state.global_step
     number = trl_internals.windows_done(trainer) // trainer.windows_per_round
-    groups_per_round = args.round_size // args.group_size
     update_curriculum(trainer, step)
-    first_row = trainer.accelerator.process_index * len(rows)
-    groups, group_numbers = local_groups(
-        [trainer.tasks[row["task"]] for row in rows],
-        first_row=first_row,
-        group_size=args.group_size,
-        skills=trainer.skills_for,
-        paired=groups_to_pair(
-            seed=args.seed,
-            round_number=number,
-            groups=groups_per_round,
-            fraction=args.paired_fraction,
-        ),
-    )
-    hidden = args.disable_tqdm or not trainer.accelerator.is_main_process
-    with tqdm(total=len(rows), desc="episodes", leave=False, disable=hidden) as bar:
-        trajectories = trainer.loop.run(
-            groups,
-            args.rollout_sampling(),
-            derived_seed(args.seed, "round", number),
-            live_across_ranks=trainer.live_across_ranks,
-            progress=partial(_advance, bar),
-        )
+    trajectories, group_numbers = _play(trainer, rows, number)
     summaries: list[Summary] = gather_object(
         [
             summarise(
@@ -95,15 +73,15 @@ def make_round(trainer: Skill0Trainer, rows: Sequence[Mapping[str, Any]]) -> lis
         mean=args.loss_mean,
         arms=args.arm_advantages,
     )
-    trainer.pairs.add(summaries, number * groups_per_round)
+    trainer.pairs.add(summaries, number * args.groups_per_round)
     effects = group_effects(summaries, args.success_reward)
+    first_row = trainer.accelerator.process_index * len(rows)
     mine = slice(first_row, first_row + len(rows))
     plain_turns, learnt_from = turns_to_internalize(
         trainer, trajectories, group_numbers, credit.advantages[mine], effects
     )
-    windows = _windows(
-        trainer, trajectories, credit, first_row, plain_turns, derived_seed(args.seed, "windows", number)
-    )
+    turns = training_turns(trajectories, credit.advantages[mine], credit.weights[mine])
+    windows = _windows(trainer, turns, plain_turns, derived_seed(args.seed, "windows", number))
     figures = rollout_metrics(summaries) | phase_seconds(summaries, trainer.accelerator.num_processes)
     figures |= {
         "frac_reward_zero_std": credit.flat_groups,
@@ -115,6 +93,35 @@ def make_round(trainer: Skill0Trainer, rows: Sequence[Mapping[str, Any]]) -> lis
     if trainer.log_completions:
         record_replies(trainer, trajectories, credit.advantages[mine])
     return windows
+
+
+def _play(
+    trainer: Skill0Trainer, rows: Sequence[Mapping[str, Any]], number: int
+) -> tuple[list[Trajectory], list[int]]:
+    """This process's episodes of round `number`, and the group that each belongs to."""
+    args = trainer.args
+    groups, group_numbers = local_groups(
+        [trainer.tasks[row["task"]] for row in rows],
+        first_row=trainer.accelerator.process_index * len(rows),
+        group_size=args.group_size,
+        skills=trainer.skills_for,
+        paired=groups_to_pair(
+            seed=args.seed,
+            round_number=number,
+            groups=args.groups_per_round,
+            fraction=args.paired_fraction,
+        ),
+    )
+    hidden = args.disable_tqdm or not trainer.accelerator.is_main_process
+    with tqdm(total=len(rows), desc="episodes", leave=False, disable=hidden) as bar:
+        trajectories = trainer.loop.run(
+            groups,
+            args.rollout_sampling(),
+            derived_seed(args.seed, "round", number),
+            live_across_ranks=trainer.live_across_ranks,
+            progress=partial(_advance, bar),
+        )
+    return trajectories, group_numbers
 
 
 def update_curriculum(trainer: Skill0Trainer, step: int) -> None:
@@ -258,26 +265,20 @@ def _advance(bar: Any, ended: int) -> None:
 
 
 def _windows(
-    trainer: Skill0Trainer,
-    trajectories: Sequence[Trajectory],
-    credit: Credit,
-    first_row: int,
-    plain_turns: Sequence[TrainingTurn],
-    seed: int,
+    trainer: Skill0Trainer, turns: Sequence[TrainingTurn], plain_turns: Sequence[TrainingTurn], seed: int
 ) -> list[Window]:
-    """The windows of this process, as many and as large as those of the others."""
+    """The windows of this process, as many and as large as those of the others: its turns, and those that
+    the internalization loss looks at."""
     # Where only advantages move the policy, turns without one change nothing: they are left out.
     everything = trainer.beta != 0.0 or trainer.args.entropy_coef != 0.0
-    mine = slice(first_row, first_row + len(trajectories))
-    turns = training_turns(trajectories, credit.advantages[mine], credit.weights[mine])
-    turns = [item for item in turns if everything or item.advantage != 0.0]
+    kept = [item for item in turns if everything or item.advantage != 0.0]
     if trainer.args.policy_weight == 0.0:
-        turns = []
-    turns += plain_turns
+        kept = []
+    kept += plain_turns
     return cut_windows(
-        turns,
+        kept,
         windows=trainer.args.round_windows,
-        longest=max(gather_object([len(turns)])),
+        longest=max(gather_object([len(kept)])),
         micro_batch_size=trainer.args.turn_micro_batch_size,
         padding=trainer.padding_turn,
         seed=seed,

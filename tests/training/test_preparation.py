@@ -13,7 +13,14 @@ from colours_world import PatientColours, make_bank, make_tasks
 from skill0.curriculum import Curriculum
 from skill0.errors import ConfigError, PolicyError, SkillError
 from skill0.skills import SkillBank
-from skill0.training.preparation import TaskSampler, hold_out, resolve_env, resolve_tasks, split_tasks
+from skill0.training.preparation import (
+    TaskSampler,
+    hold_out,
+    make_curriculum,
+    resolve_env,
+    resolve_tasks,
+    split_tasks,
+)
 
 
 class TestTasks:
@@ -46,6 +53,8 @@ class TestTasks:
         assert validation(None) == 0
         assert validation(make_bank(), budgets=[0, 0]) == 0
         assert validation(make_bank(), helpfulness_filter="none", helpfulness_rank="random") == 0
+        assert validation(make_bank(), paired_fraction=0.5, helpfulness_from="paired") == 0
+        assert validation(make_bank(), paired_fraction=0.5, helpfulness_from="both") == 4
 
     def test_no_tasks(self, monkeypatch: pytest.MonkeyPatch) -> None:
         with pytest.raises(ConfigError, match="no tasks: `tasks` must hold"):
@@ -95,6 +104,10 @@ def curriculum(names: tuple[str, ...] = ("warm", "cold")) -> Curriculum:
         ({"skills": None, "curriculum": curriculum()}, "without skills"),
         ({"curriculum": curriculum(("hot", "cold"))}, "the curriculum is over"),
         ({"curriculum": curriculum()}, "num_stages=2 describe a curriculum, but one was given"),
+        (
+            {"curriculum": curriculum(), "num_stages": None, "selection_confidence": 0.9},
+            r"selection_confidence=0\.9 describes a curriculum, but one was given",
+        ),
     ],
 )
 def test_a_curriculum_that_does_not_fit(
@@ -102,6 +115,12 @@ def test_a_curriculum_that_does_not_fit(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         make_trainer(colours_policy, tmp_path, **changes)
+
+
+def test_the_curriculum_is_asked_for_confidence(tmp_path: Path) -> None:
+    args = make_config(tmp_path, selection_confidence=0.9)
+    assert make_curriculum(args, make_bank(), total_steps=4).confidence == 0.9
+    assert make_curriculum(make_config(tmp_path), make_bank(), total_steps=4).confidence is None
 
 
 def test_a_text_only_model_is_refused(tmp_path: Path, colours_policy: Path) -> None:
