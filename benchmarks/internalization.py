@@ -32,6 +32,7 @@ from study.tables import group_by_arm, pooled, tables
 from study.verdicts import Verdict, verdicts
 
 from skill0.errors import Skill0Error
+from skill0.evaluation import Rate
 from skill0.evaluation.measuring import WITH, WITHOUT
 
 SCHEMA = 1
@@ -114,7 +115,7 @@ def as_json(runs: list[Run], found: list[Verdict]) -> dict[str, Any]:
                             "over_seeds": mean_over_seeds(
                                 [value(report(run)[context]) for run in group]
                             ).to_json(),  # type: ignore[union-attr]
-                            "pooled": str(pooled(group, report, context)),
+                            "pooled": rate_as_json(pooled(group, report, context)),
                         }
                         for when, report in (
                             ("before", lambda run: run.before),
@@ -129,6 +130,11 @@ def as_json(runs: list[Run], found: list[Verdict]) -> dict[str, Any]:
         },
         "verdicts": [verdict.to_json() for verdict in found],
     }
+
+
+def rate_as_json(rate: Rate) -> dict[str, float | int | None]:
+    low, high = rate.interval
+    return {"rate": rate.value, "low": low, "high": high, "tasks": rate.total}
 
 
 def run_as_json(run: Run) -> dict[str, Any]:

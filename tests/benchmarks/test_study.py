@@ -14,7 +14,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 sys.path.insert(0, str(ROOT / "benchmarks"))
 
-from study.arms import ABLATIONS, DEFAULT, PLAIN, all_arms, chosen_arms  # noqa: E402
+from study.arms import ABLATIONS, DEFAULT, PLAIN, PUBLISHED, all_arms, chosen_arms  # noqa: E402
 from study.episodes import most_rounds, plan, validation_cost, validations  # noqa: E402
 from study.facts import first_place, goes_where_kept, wanted_appliances  # noqa: E402
 from study.intervals import Mean, mean_over_seeds, overlap, paired_difference  # noqa: E402
@@ -28,7 +28,7 @@ from skill0.envs.base import Task  # noqa: E402
 from skill0.errors import ConfigError  # noqa: E402
 from skill0.evaluation import Rate, TaskOutcome  # noqa: E402
 from skill0.skills import Skill, SkillBank, SkillFile, group_by_relevance  # noqa: E402
-from skill0.training.recipe import load_recipe  # noqa: E402
+from skill0.training.recipe import Recipe, load_recipe  # noqa: E402
 
 # ---------------------------------------------------------------- episode budgets
 
@@ -210,6 +210,26 @@ def test_arms_come_in_the_order_of_the_tables() -> None:
         chosen_arms(["defualt"], arms)
 
 
+OF_SKILL0 = {
+    "plain_grpo": {"budgets"},
+    "full_bank": {"budgets"},
+    "half_bank": {"budgets"},
+    "finer_stages": {"num_stages"},
+    "long_skill_free_end": {"num_stages", "budgets"},
+    "no_filter": {"helpfulness_filter"},
+    "random_rank": {"helpfulness_rank"},
+    "interval_halved": {"curriculum_interval"},
+    "interval_doubled": {"curriculum_interval"},
+    "marginal": {"helpfulness_form"},
+}
+"""In what the ablations of published SKILL0 differ from it: nothing else, whatever the default becomes."""
+
+
+def differing(one: Recipe, other: Recipe) -> set[str]:
+    keys = one.training.keys() | other.training.keys()
+    return {key for key in keys if one.training.get(key) != other.training.get(key)}
+
+
 def test_the_arms_differ_from_their_base_as_their_names_say() -> None:
     """Figures relative to the base or its bank are written out in the recipes; here they are checked."""
     recipes = {name: load_recipe(arm.path) for name, arm in all_arms().items()}
@@ -219,6 +239,11 @@ def test_the_arms_differ_from_their_base_as_their_names_say() -> None:
     assert recipes["full_bank"].training["budgets"] == [files] * 3
     assert recipes["half_bank"].training["budgets"] == [files / 2] * 3
     assert recipes["long_skill_free_end"].training["budgets"] == [files, files / 2, 0, 0]
+    assert differing(recipes["paired_only"], recipes[DEFAULT]) <= {"internalization_weight"}
+    assert differing(recipes["default_both"], recipes[DEFAULT]) <= {"helpfulness_from"}
+    assert differing(recipes["internalization_only"], recipes["default_full_bank"]) == {"policy_weight"}
+    for name, keys in OF_SKILL0.items():
+        assert differing(recipes[name], recipes[PUBLISHED]) == keys, name
     interval = base.training["curriculum_interval"]
     assert recipes["interval_halved"].training["curriculum_interval"] == interval / 2
     assert recipes["interval_doubled"].training["curriculum_interval"] == interval * 2
