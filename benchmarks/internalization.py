@@ -32,7 +32,6 @@ from study.tables import group_by_arm, pooled, tables
 from study.verdicts import Verdict, verdicts
 
 from skill0.errors import Skill0Error
-from skill0.evaluation import Rate
 from skill0.evaluation.measuring import WITH, WITHOUT
 
 SCHEMA = 1
@@ -109,21 +108,7 @@ def as_json(runs: list[Run], found: list[Verdict]) -> dict[str, Any]:
         "arms": {
             name: {
                 "seeds": [run.seed for run in group],
-                "success": {
-                    context: {
-                        when: {
-                            "over_seeds": mean_over_seeds(
-                                [value(report(run)[context]) for run in group]
-                            ).to_json(),  # type: ignore[union-attr]
-                            "pooled": rate_as_json(pooled(group, report, context)),
-                        }
-                        for when, report in (
-                            ("before", lambda run: run.before),
-                            ("after", lambda run: run.after),
-                        )
-                    }
-                    for context in (WITHOUT, WITH)
-                },
+                "success": {context: success_as_json(group, context) for context in (WITHOUT, WITH)},
                 "runs": [run_as_json(run) for run in group],
             }
             for name, group in by_arm.items()
@@ -132,9 +117,17 @@ def as_json(runs: list[Run], found: list[Verdict]) -> dict[str, Any]:
     }
 
 
-def rate_as_json(rate: Rate) -> dict[str, float | int | None]:
-    low, high = rate.interval
-    return {"rate": rate.value, "low": low, "high": high, "tasks": rate.total}
+def success_as_json(group: list[Run], context: str) -> dict[str, Any]:
+    """Before and after: the mean over seeds, and all episodes together."""
+    found = {}
+    for when, report in (("before", lambda run: run.before), ("after", lambda run: run.after)):
+        mean = mean_over_seeds([value(report(run)[context]) for run in group])
+        assert mean is not None
+        rate = pooled(group, report, context)
+        low, high = rate.interval
+        together = {"rate": rate.value, "low": low, "high": high, "tasks": rate.total}
+        found[when] = {"over_seeds": mean.to_json(), "pooled": together}
+    return found
 
 
 def run_as_json(run: Run) -> dict[str, Any]:
