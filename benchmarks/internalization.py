@@ -148,6 +148,10 @@ def run_as_json(run: Run) -> dict[str, Any]:
             "by_chance": run.chance_of_first_move.value,
         },
         "curves": {context: run.curve(context) for context in (WITHOUT, WITH)},
+        "curves_by_task_type": {
+            context: {kind: run.curve(context, kind) for kind in run.probed_types}
+            for context in (WITHOUT, WITH)
+        },
         "first_move_curve": run.first_move_curve(),
         "helpfulness": run.helpfulness(),
         "withdrawals": list(run.withdrawals()),

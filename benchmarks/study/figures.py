@@ -90,12 +90,12 @@ def _helpfulness(by_arm: Mapping[str, Sequence[Run]], path: Path) -> None:
         group = by_arm.get(name, ())
         histories = [run.helpfulness() for run in group]
         for number, file in enumerate(dict.fromkeys(file for history in histories for file in history)):
-            points: dict[int, list[float]] = {}
+            points: dict[int, list[tuple[int, float]]] = {}
             for run, history in zip(group, histories, strict=True):
                 for step, delta in history.get(file, ()):
-                    points.setdefault(run.episodes(step), []).append(delta)
-            episodes = sorted(points)
-            means = [fmean(points[episode]) for episode in episodes]
+                    points.setdefault(step, []).append((run.episodes(step), delta))
+            episodes = [fmean(episode for episode, _ in points[step]) for step in sorted(points)]
+            means = [fmean(delta for _, delta in points[step]) for step in sorted(points)]
             axis.plot(episodes, means, marker="o", color=f"C{number % 10}", label=file)
         axis.axhline(0, color="black", linewidth=0.8)
         axis.set(title=name, xlabel="episodes, validation counted")

@@ -86,9 +86,17 @@ class Run:
         """The same for a policy that picks commands at random."""
         return self.first_moves(self.before[RANDOM])
 
-    def curve(self, arm: str) -> list[tuple[int, float]]:
-        """Success of the probes over episodes played."""
-        return [(self.episodes(step), value(report[arm])) for step, report in sorted(self.probes.items())]
+    def curve(self, arm: str, task_type: str | None = None) -> list[tuple[int, float]]:
+        """Success of the probes over episodes played, on one task type or all."""
+        return [
+            (self.episodes(step), value(report[arm], task_type))
+            for step, report in sorted(self.probes.items())
+        ]
+
+    @property
+    def probed_types(self) -> tuple[str, ...]:
+        """The task types of the validation tasks."""
+        return next((report[WITHOUT].task_types for report in self.probes.values()), ())
 
     def first_move_curve(self) -> list[tuple[int, float]]:
         """Share of probed episodes without skills that show the fact; empty for official games."""

@@ -197,6 +197,11 @@ def _plan(recipe: Recipe, world: World, budget: int | None) -> Plan:
 
     if budget is None:
         rounds = config.max_steps // steps_per_round
+        if rounds < 1:
+            raise ConfigError(
+                f"training.max_steps={config.max_steps} of the default arm sets the budget of all arms, but "
+                f"is less than the {steps_per_round} steps of a round; set it, or give --episodes"
+            )
         return plan(make, cost, rounds=rounds, round_size=config.round_size, steps_per_round=steps_per_round)
     return most_rounds(
         make, cost, budget=budget, round_size=config.round_size, steps_per_round=steps_per_round

@@ -9,6 +9,7 @@ from statistics import fmean
 
 import rich.table
 
+from skill0.errors import ConfigError
 from skill0.evaluation import EvaluationReport, Rate
 from skill0.evaluation.measuring import WITH, WITHOUT
 from study.arms import PLAIN, Arm
@@ -159,7 +160,16 @@ def curves_table(
 
 
 def mean_curve(curves: Sequence[list[tuple[int, float]]]) -> list[tuple[float, float, float, float]]:
-    """Curves of several seeds as one: episodes (mean), and mean, lowest and highest figure, at each probe."""
+    """Curves of several seeds as one: episodes (mean), and mean, lowest and highest figure, at each probe.
+
+    Raises:
+        ConfigError: the curves have not the same number of probes.
+    """
+    if len({len(curve) for curve in curves}) > 1:
+        raise ConfigError(
+            "the seeds of an arm were probed at different steps, so they were played with different budgets "
+            "or recipes: remove the folders of those that are out of date"
+        )
     points = []
     for probe in zip(*curves, strict=True):
         episodes, figures = zip(*probe, strict=True)

@@ -162,6 +162,11 @@ def test_curves_of_seeds_become_one_with_a_band() -> None:
     assert mean_curve(curves) == [(0, pytest.approx(0.2), 0.1, 0.3), (12, pytest.approx(0.6), 0.4, 0.8)]
 
 
+def test_seeds_that_were_probed_at_different_steps_make_no_curve() -> None:
+    with pytest.raises(ConfigError, match="different budgets or recipes"):
+        mean_curve([[(0, 0.1)], [(0, 0.3), (14, 0.8)]])
+
+
 def test_a_table_as_markdown() -> None:
     table = Table("Title", ("a", "b"), (("1", "2"),), "A note.")
     assert table.markdown() == "**Title.** A note.\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n"
