@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 from skill0.agent.policy import PolicyInput
@@ -48,6 +49,8 @@ class PromptEncoder:
         self._control_ids = frozenset({*self.tokenizer.all_special_ids, *self.vision_token_ids})
         self._skeletons: dict[tuple[bool, bool], tuple[int | tuple[str, ...], ...]] = {}
         self._bytes_of: dict[int, bytes] = {}
+        # The template's own texts are in every prompt, and episodes of a group see the same observations.
+        self._cached_ids = lru_cache(maxsize=4096)(self._plain_ids)
         self._check_tokenizer()
 
     def encode(self, prompt: PolicyInput) -> tuple[int, ...]:
@@ -60,7 +63,7 @@ class PromptEncoder:
         texts = {_SYSTEM: prompt.system, _USER: prompt.text}
         for part in self._skeleton(bool(prompt.system), prompt.page is not None):
             if isinstance(part, tuple):
-                ids += self._plain_ids("".join(texts.get(piece, piece) for piece in part))
+                ids += self._cached_ids("".join(texts.get(piece, piece) for piece in part))
             elif part == self.image_token_id and prompt.page is not None:
                 ids += [part] * prompt.page.visual_tokens
             else:

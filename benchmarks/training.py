@@ -1,0 +1,153 @@
+"""Where the seconds of a training round go, with a recipe's own settings, and those of an evaluation.
+
+    python benchmarks/training.py runs/household_cpu/warmup/policy
+    python benchmarks/training.py [POLICY] [--recipe FILE] [--rounds 2] [--json FILE] [--cpu-seconds]
+
+Without a policy an untrained tiny one is built, which never ends an episode early: the longest rounds.
+One round is played first and not counted: it starts environments. Set OMP_NUM_THREADS=1 for figures that
+compare; on a machine that does other work too, `--cpu-seconds` counts the CPU time of this process instead.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+PHASES = ("environment", "rendering", "generation", "credit and scoring", "learning")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("policy", nargs="?", help="a folder; an untrained tiny policy when not given")
+    parser.add_argument("--recipe", type=Path, default=Path("curricula/household_cpu.yaml"))
+    parser.add_argument("--rounds", type=int, default=2, help="rounds that are counted")
+    parser.add_argument("--json", type=Path)
+    parser.add_argument("--cpu-seconds", action="store_true")
+    arguments = parser.parse_args()
+    if arguments.cpu_seconds:
+        time.perf_counter = time.process_time  # every phase is timed by this function, looked up when called
+    with tempfile.TemporaryDirectory() as folder:
+        found = measure(arguments.policy, arguments.recipe, arguments.rounds, Path(folder))
+    Console().print(table(found))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+
+
+def measure(policy: str | None, recipe_file: Path, rounds: int, folder: Path) -> dict[str, Any]:
+    """Seconds per round and phase, turns and tokens of a round, seconds of an evaluation."""
+    from transformers import PrinterCallback
+
+    from skill0.evaluation import evaluate
+    from skill0.policy import load_policy
+    from skill0.training.callbacks import METRICS_FILE
+    from skill0.training.recipe import load_recipe
+    from skill0.training.run import training_config
+    from skill0.training.trainer import Skill0Trainer
+    from skill0.training.world import build_world
+
+    recipe = load_recipe(recipe_file)
+    world = build_world(recipe)
+    config = training_config(recipe, folder)
+    steps = config.steps_per_generation // config.gradient_accumulation_steps * config.num_iterations
+    config.max_steps, config.logging_steps = steps * (rounds + 1), steps
+    # Nothing is measured or saved between rounds.
+    config.curriculum_interval, config.save_strategy = 10**6, "no"
+    model, processor = load_policy(policy) if policy else untrained(recipe, world, config)
+    trainer = Skill0Trainer(
+        model=model, args=config, env=world.env, tasks=world.train, skills=world.bank,
+        grouping=world.grouping, validation_tasks=world.validation, processing_class=processor,
+    )  # fmt: skip
+    trainer.remove_callback(PrinterCallback)
+    trainer.loop  # noqa: B018 (starts the environments, which `train` then leaves running)
+    trainer.train()
+    lines = (config.run_folder / METRICS_FILE).read_text(encoding="utf-8").splitlines()
+    rows = [row for row in map(json.loads, lines) if "time/generation" in row][1 : rounds + 1]
+    start = time.perf_counter()
+    report = evaluate(
+        trainer.loop, world.heldout, {"without skills": lambda task: ()},
+        sampling=replace(config.validation_sampling(), temperature=recipe.evaluation.temperature),
+        seed=0, batch_size=recipe.evaluation.batch_size,
+    )  # fmt: skip
+    seconds = time.perf_counter() - start
+    trainer.close()
+    return {
+        "policy": policy or "untrained",
+        "recipe": str(recipe_file),
+        "threads": torch.get_num_threads(),
+        "rounds": [of_round(row, steps) for row in rows],
+        "evaluation": {
+            "episodes": report.episodes,
+            "turns": report.env_steps,
+            "seconds": seconds,
+        },
+    }
+
+
+def untrained(recipe: Any, world: Any, config: Any) -> tuple[Any, Any]:
+    """A tiny policy that has learnt nothing, with the vocabulary of a few demonstrations."""
+    from skill0 import EnvPool
+    from skill0.envs.alfworld import generate_games
+    from skill0.policy import build_tiny_policy
+    from skill0.training.demonstrations import DemonstrationSettings, collect_demonstrations
+
+    settings, households = DemonstrationSettings(), recipe.environment.households
+    games = generate_games(12, recipe.seed, households, None, split="warmup")
+    with EnvPool(replace(world.env, max_steps=settings.max_steps)) as pool:
+        found = collect_demonstrations(
+            games, settings, config.agent_settings(), pool, households=households, seed=recipe.seed
+        )
+    return build_tiny_policy(recipe.policy.tiny, found.lexicon(), recipe.seed)
+
+
+def of_round(row: dict[str, float], steps: int) -> dict[str, float]:
+    """One row of metrics as seconds of a round; `step_time` and `time/learning` are means over its steps."""
+    seconds = {name: row[f"time/{name}"] for name in ("environment", "rendering", "generation")}
+    learning = row["time/learning"] * steps
+    total = row["step_time"] * steps
+    seconds["learning"] = learning
+    total -= row.get("time/validation", 0.0)
+    seconds["credit and scoring"] = total - sum(seconds.values())
+    turns = row["rollout/turns"]
+    written = turns * row["completions/mean_length"]
+    read = turns * (row["context/text_tokens"] + row["context/visual_tokens"])
+    return {
+        **{phase: seconds[phase] for phase in PHASES},
+        "round": total,
+        "turns": turns,
+        "tokens read": read,
+        "tokens written": written,
+    }
+
+
+def table(found: dict[str, Any]) -> Table:
+    title = f"{found['policy']}, {found['threads']} thread(s): seconds of a round"
+    result = Table(title=title, title_justify="left")
+    for column in ("", *(f"round {number + 2}" for number in range(len(found["rounds"])))):
+        result.add_column(column, justify="left" if not column else "right")
+    for name in (*PHASES, "round", "turns", "tokens read", "tokens written"):
+        digits = 2 if name in (*PHASES, "round") else 0
+        result.add_row(name, *(f"{one[name]:.{digits}f}" for one in found["rounds"]))
+    for name in ("read", "written"):
+        speeds = [one[f"tokens {name}"] / one["round"] for one in found["rounds"]]
+        result.add_row(f"tokens {name} a second", *(f"{speed:.0f}" for speed in speeds))
+    evaluation = found["evaluation"]
+    result.caption = (
+        f"evaluation: {evaluation['episodes']} episodes, {evaluation['turns']} turns, "
+        f"{evaluation['seconds']:.1f} s"
+    )
+    return result
+
+
+if __name__ == "__main__":
+    main()
