@@ -48,6 +48,14 @@ def test_official_games_bring_their_own_bank(write, tmp_path: Path):
     assert recipe.environment.games == str(Path("games").resolve())
 
 
+def test_official_games_may_bring_their_own_policy(write, tmp_path: Path):
+    """Shipped weights know the words of households only; their name is never taken for a folder."""
+    (tmp_path / "shipped/household").mkdir(parents=True)
+    text = SMALL + "policy: {model: shipped/household, model_for_games: tiny}\n"
+    assert load_recipe(write(text)).policy.model == "shipped/household"
+    assert load_recipe(write(text), games="games").policy.model == "tiny"
+
+
 def test_arguments_replace_what_the_file_says(write, tmp_path: Path):
     recipe = load_recipe(write(SMALL), skills="mine", output_dir="there", seed=7, max_steps=2)
     assert recipe.skills.bank == str(Path("mine").resolve())

@@ -10,14 +10,18 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from accelerate import PartialState
+from rich.console import Console
 from safetensors.torch import load_file
 from typer.testing import CliRunner
 
 from skill0 import cli
 from skill0.agent import AgentSettings
 from skill0.errors import CheckpointError, ConfigError
-from skill0.policy import load_policy
+from skill0.policy import load_policy, shipped
+from skill0.training.policy_source import prepare_policy
 from skill0.training.recipe import load_recipe
+from skill0.training.run import training_config
 from skill0.training.warmup import _Warmup
 from skill0.training.warmup_run import run_warmup
 
@@ -159,11 +163,20 @@ def test_a_folder_that_holds_something_is_left_alone(tmp_path: Path, recipe_file
         run_warmup(load_recipe(recipe_file), tmp_path, made_by=MADE_BY)
 
 
-def test_a_recipe_of_shipped_weights_says_how_they_were_made(recipe_file: Path, tmp_path: Path):
-    """`policy.model: shipped/...` with a warmup section: `skill0 warmup` makes such weights from nothing."""
+def test_a_recipe_of_shipped_weights_says_how_they_were_made(
+    warmed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    """`policy.model: shipped/...` with a warmup section: `skill0 warmup` makes such weights from nothing, and
+    a run of the same recipe knows them as its own."""
     path = tmp_path / "recipe.yaml"
     policy = {**RECIPE["policy"], "model": "shipped/household"}
     path.write_text(yaml.safe_dump({**RECIPE, "policy": policy}), encoding="utf-8")
-    shipped = run_warmup(load_recipe(path, seed=3), tmp_path / "out", made_by=MADE_BY)
-    plain = run_warmup(load_recipe(recipe_file, seed=5), tmp_path / "other", made_by=MADE_BY)
-    assert shipped["warmup_sha256"] == plain["warmup_sha256"]
+    folder = tmp_path / "weights/household"
+    folder.parent.mkdir()
+    recipe = load_recipe(path, seed=3)
+    run_warmup(recipe, folder, made_by=MADE_BY)
+    assert all(torch.equal(tensor, weights(warmed)[name]) for name, tensor in weights(folder).items())
+    monkeypatch.setattr(shipped, "WEIGHTS", folder.parent)
+    config = training_config(recipe, tmp_path / "run")
+    prepare_policy(recipe, None, config, tmp_path / "run", Console(width=200), PartialState())  # type: ignore[arg-type]
+    assert "policy: shipped/household, which this recipe's warmup section made" in capsys.readouterr().out
