@@ -91,6 +91,7 @@ def tell(
             print(table.markdown())
         else:
             console.print(table.rich())
+            console.print(f"{table.note}\n", style="dim", highlight=False, markup=False)
     if given.json:
         given.json.write_text(json.dumps(as_json(runs, found), indent=1) + "\n", encoding="utf-8")
     if given.figures:

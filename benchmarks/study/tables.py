@@ -28,8 +28,7 @@ class Table:
     note: str = ""
 
     def rich(self) -> rich.table.Table:
-        table = rich.table.Table(*self.columns, title=self.title, title_justify="left", caption=self.note)
-        table.caption_justify = "left"
+        table = rich.table.Table(*self.columns, title=self.title, title_justify="left")
         for row in self.rows:
             table.add_row(*row)
         return table
