@@ -11,6 +11,7 @@ import dataclasses
 import difflib
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -28,6 +29,9 @@ from skill0.training.warmup import WarmupSettings
 
 TINY = "tiny"
 """The `policy.model` that is built and warmed up in the run."""
+
+_NUMBER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
+"""Numbers to people and to Python that YAML 1.1 takes for text, like 3e-4."""
 
 _STRICT = ConfigDict(extra="forbid")
 
@@ -300,6 +304,11 @@ def _check_training_keys(path: Path, text: str, training: Mapping[str, Any]) -> 
             raise ConfigError(f"{where}: set {reserved[key]} instead")
         if key not in known:
             raise ConfigError(f"{where}: unknown key{_suggest(key, known)}")
+        if isinstance(training[key], str) and _NUMBER.fullmatch(training[key]):
+            raise ConfigError(
+                f"{where}: YAML reads {training[key]!r} as text, not as a number; write it with a point and "
+                "a signed exponent, like 3.0e-4"
+            )
 
 
 def _explain(path: Path, text: str, error: ValidationError) -> str:

@@ -86,6 +86,10 @@ def test_the_digest_tells_two_runs_apart_but_not_two_folders(write):
             r"recipe.yaml:4: training.learnin_rate: unknown key; did you mean 'learning_rate'",
         ),
         ("output_dir: out\nskills: {bank: b}\ntraining:\n  seed: 1", "set the recipe's own seed instead"),
+        (
+            "output_dir: out\nskills: {bank: b}\ntraining:\n  learning_rate: 3e-4",
+            "recipe.yaml:4: training.learning_rate: YAML reads '3e-4' as text",
+        ),
         ("output_dir: out\nskills: {bank: b}\nseed: many", "recipe.yaml:3: seed: .*integer"),
         ("output_dir: out\nskills: {bank: b}\nenvironment: {train_tasks: 0}", "at least 1"),
         (
