@@ -35,7 +35,13 @@ _NUMBER = re.compile(r"[+-]?\d+(\.\d*)?[eE][+-]?\d+")
 
 _STRICT = ConfigDict(extra="forbid")
 
-_PATHS = (("output_dir",), ("environment", "games"), ("skills", "bank"), ("skills", "bank_for_games"))
+_PATHS = (
+    ("output_dir",),
+    ("environment", "games"),
+    ("skills", "bank"),
+    ("skills", "bank_for_games"),
+    ("evaluation", "recorded"),
+)
 """Keys whose values are paths, relative to the file that names them."""
 
 
@@ -128,6 +134,9 @@ class EvaluationSection:
             Optimizer steps between the with / without probes on the validation tasks; 0 for none.
         batch_size (`int`, *optional*, defaults to `48`):
             Episodes that run side by side. The result does not depend on it.
+        recorded (`str`, *optional*):
+            A record of the study (see `recorded`), whose plain GRPO is shown beside the run's own results.
+            Not with `games`, which the study is not about.
     """
 
     __pydantic_config__ = _STRICT
@@ -135,6 +144,7 @@ class EvaluationSection:
     temperature: float = 0.0
     probe_every: int = 0
     batch_size: int = 48
+    recorded: str | None = None
 
 
 @dataclass(frozen=True)
@@ -235,8 +245,9 @@ def _base_content(path: Path, text: str, named: Any, instead: str | Path | None)
         if section.get(key):
             section[key] = str((base.parent / section[key]).resolve())
     policy = content.get("policy") or {}
-    if "model" in policy and _is_folder(base.parent, policy["model"]):
-        policy["model"] = str((base.parent / policy["model"]).resolve())
+    for key in ("model", "model_for_games"):
+        if policy.get(key) and _is_folder(base.parent, policy[key]):
+            policy[key] = str((base.parent / policy[key]).resolve())
     return content
 
 
@@ -280,6 +291,7 @@ def _with_overrides(
     if _is_folder(folder, model):
         model = beside(model)
     training = dict(recipe.training) if max_steps is None else {**recipe.training, "max_steps": max_steps}
+    recorded = recipe.evaluation.recorded if chosen_games is None else None
     return dataclasses.replace(
         recipe,
         output_dir=str(Path(output_dir).resolve()) if output_dir else beside(recipe.output_dir),
@@ -290,6 +302,7 @@ def _with_overrides(
         ),
         policy=dataclasses.replace(policy, model=model, model_for_games=None),
         training=training,
+        evaluation=dataclasses.replace(recipe.evaluation, recorded=beside(recorded) if recorded else None),
     )
 
 

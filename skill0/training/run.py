@@ -8,7 +8,7 @@ the others wait; training and evaluation are shared by all.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +25,7 @@ from skill0.training.callbacks import METRICS_FILE
 from skill0.training.checkpoints import newest_checkpoint
 from skill0.training.probe import Probe
 from skill0.training.recipe import Recipe
+from skill0.training.recorded import COMMAND, RecordedArm, recorded_arms
 from skill0.training.run_folder import RESULTS_FILE, claim, read_json, run_folder, versions, write_json
 from skill0.training.terminal import Terminal
 from skill0.training.world import World, build_world
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     from skill0.training.trainer import Skill0Trainer
 
 RANDOM = "random policy"
+PLAIN_GRPO = "plain_grpo"
+"""The study's name for training that never sees a skill."""
 RESULTS_SCHEMA = 1
 
 
@@ -49,6 +52,7 @@ def run_recipe(recipe: Recipe) -> dict[str, Any]:
     logging.disable_progress_bar()  # of loading and saving weights
     folder = run_folder(recipe)
     config = training_config(recipe, folder)
+    recorded = recorded_arms(recipe.evaluation.recorded) if recipe.evaluation.recorded else []
     state = PartialState()
     console = Console(quiet=not state.is_main_process)
     if state.is_main_process:
@@ -89,7 +93,7 @@ def run_recipe(recipe: Recipe) -> dict[str, Any]:
         state.wait_for_everyone()
     finally:
         trainer.close()
-    console.print(summary_table(results))
+    console.print(summary_table(results, recorded))
     console.print(f"everything is in {folder}")
     return results
 
@@ -227,8 +231,9 @@ def _draw(
     )
 
 
-def summary_table(results: Mapping[str, Any]) -> Table:
-    """The last thing on the terminal: success on held-out tasks and context tokens, before and after."""
+def summary_table(results: Mapping[str, Any], recorded: Sequence[RecordedArm] = ()) -> Table:
+    """The last thing on the terminal: success on held-out tasks and context tokens, before and after, and
+    beside it plain GRPO's from the record of the study."""
     table = Table(title="Held-out tasks, each played once", title_justify="left")
     for column in ("arm", "when", "success in % [95 %]", "tokens a turn"):
         table.add_column(column)
@@ -238,6 +243,10 @@ def summary_table(results: Mapping[str, Any]) -> Table:
             success = f"{100 * rate['rate']:.1f} [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
             context = "-" if arm == RANDOM else f"{tokens['text']:.0f} text + {tokens['visual']:.0f} visual"
             table.add_row(arm, "-" if arm == RANDOM else when, success, context)
+    for found in recorded:
+        if (found.arm, found.context, found.when) == (PLAIN_GRPO, WITHOUT, "after"):
+            table.add_row(f"{WITHOUT}, plain GRPO", "recorded", found.text, "")
+            table.caption = f"recorded by: {COMMAND} {PLAIN_GRPO}"
     return table
 
 

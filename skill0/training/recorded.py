@@ -1,0 +1,64 @@
+"""What the study measured, shown beside a run: an arm's success over its seeds, and the command that measures
+it again.
+
+The record is what `benchmarks/internalization.py --json` writes. A recipe names it in `evaluation.recorded`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from skill0.errors import ConfigError
+
+COMMAND = "python benchmarks/internalization.py"
+
+
+@dataclass(frozen=True)
+class RecordedArm:
+    """Success of one arm of the study under one context: mean over `seeds`, 95 % interval (None with one)."""
+
+    arm: str
+    context: str
+    when: str
+    mean: float
+    low: float | None
+    high: float | None
+    seeds: int
+
+    @property
+    def text(self) -> str:
+        """In per cent: "61.0 [40.2, 81.8], 3 seeds"."""
+        interval = "" if self.low is None or self.high is None else f" [{_percent(self.low, self.high)}]"
+        return f"{100 * self.mean:.1f}{interval}, {self.seeds} seed{'s' if self.seeds > 1 else ''}"
+
+
+def recorded_arms(path: str | Path) -> list[RecordedArm]:
+    """Everything recorded at `path`, arms in their order, contexts within arms, before and after.
+
+    Raises:
+        ConfigError: there is no such file, or it is no record of the study.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise ConfigError(f"evaluation.recorded: there is no {path}; write it with {COMMAND} --json {path}")
+    try:
+        arms: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))["arms"]
+        return [
+            RecordedArm(arm, context, when, mean["mean"], mean["low"], mean["high"], mean["seeds"])
+            for arm, found in arms.items()
+            for context, times in found["success"].items()
+            for when, mean in ((when, figures["over_seeds"]) for when, figures in times.items())
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise ConfigError(
+            f"evaluation.recorded: {path} is no record of the study ({error!r}); write it again with "
+            f"{COMMAND} --json {path}"
+        ) from error
+
+
+def _percent(low: float, high: float) -> str:
+    return f"{100 * low:.1f}, {100 * high:.1f}"
