@@ -9,7 +9,7 @@ from skill0.training.recipe import Recipe
 TRAINING = {
     "max_steps": 3,
     "per_device_train_batch_size": 4,
-    "num_generations": 2,
+    "num_generations": 4,
     "steps_per_generation": 1,
     "gradient_accumulation_steps": 1,
     "curriculum_interval": 99,
