@@ -8,8 +8,8 @@ episodes that were won are kept, and the share is reported.
 Now and then the expert is made to take a detour (a step it would not have chosen). What is imitated at that
 turn is still the expert's choice, and the turns after it show how to go on from there.
 
-Left out on purpose: official games (see walkthroughs.py), and storing demonstrations on disk: collecting
-again gives the same ones.
+Left out on purpose: official games (see official_demonstrations.py), and storing demonstrations on disk:
+collecting again gives the same ones.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from skill0.agent.loop import AgentLoop
-from skill0.agent.policy import PolicyInput, PolicyOutput, Sampling
+from skill0.agent.policy import EpisodeState, PolicyInput, PolicyOutput, Sampling
 from skill0.agent.settings import AgentSettings
 from skill0.agent.trajectory import INFRASTRUCTURE, RolloutGroup, Trajectory
 from skill0.context import ContextRenderer, Page
@@ -95,14 +95,15 @@ class Demonstration:
 
 @dataclass(frozen=True)
 class Demonstrations:
-    """What was collected, with which prompts (`agent`) and in which households, and how many episodes of
-    each arm were played and won."""
+    """What was collected, with which prompts (`agent`) and in which households (None: official games), and
+    how many episodes of each arm were played and won. `names` are words that other games of the kind use."""
 
     episodes: tuple[Demonstration, ...]
     played: Mapping[str, int]
     won: Mapping[str, int]
     agent: AgentSettings
     households: HouseholdSettings | None = None
+    names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
         return len(self.episodes)
@@ -116,7 +117,7 @@ class Demonstrations:
         pages of such households may state."""
         from skill0.policy.tokenizer import lexicon_from_texts
 
-        texts = {READING_REQUEST}
+        texts = {READING_REQUEST, *self.names}
         if self.households is not None:
             texts.update(f"{key}: {value}, " for key, value in possible_facts(self.households))
         for episode in self.episodes:
@@ -173,15 +174,35 @@ def collect_demonstrations(
         ConfigError: a game has no convention.
         EnvError: an environment failed: demonstrations are not collected around failures.
     """
-    recorder = _Recorder(settings.detours, expert_for(households))
-    loop = AgentLoop(recorder, pool, replace(agent, max_steps=settings.max_steps), ContextRenderer())
+    recorder = Recorder(settings.detours, expert_for(households))
+    arms = {arm: [_group(game, arm, households, seed) for game in games] for arm in settings.arms}
+    long_enough = replace(agent, max_steps=settings.max_steps)
+    found = record(recorder, arms, long_enough, pool, seed=seed, progress=progress)
+    return replace(found, agent=agent, households=households)
+
+
+def record(
+    recorder: Recorder,
+    arms: Mapping[str, Sequence[RolloutGroup]],
+    agent: AgentSettings,
+    pool: Pool,
+    *,
+    seed: int,
+    at_once: int = _EPISODES_AT_ONCE,
+    progress: Callable[[int], None] | None = None,
+) -> Demonstrations:
+    """Play groups of one episode each, by arm, and keep what was won. `at_once` episodes live side by side.
+
+    Raises:
+        EnvError: an environment failed.
+    """
+    loop = AgentLoop(recorder, pool, agent, ContextRenderer())
     played: Counter[str] = Counter()
     won: Counter[str] = Counter()
     episodes: list[Demonstration] = []
-    for arm in settings.arms:
-        groups = [_group(game, arm, households, seed) for game in games]
-        for start in range(0, len(groups), _EPISODES_AT_ONCE):
-            chunk = groups[start : start + _EPISODES_AT_ONCE]
+    for arm, groups in arms.items():
+        for start in range(0, len(groups), at_once):
+            chunk = groups[start : start + at_once]
             for group, trajectory in zip(
                 chunk, loop.run(chunk, Sampling(temperature=0.0), seed, progress=progress), strict=True
             ):
@@ -191,7 +212,7 @@ def collect_demonstrations(
                 if trajectory.succeeded:
                     episodes.append(recorder.demonstration(trajectory, group.skills))
             recorder.forget()
-    return Demonstrations(tuple(episodes), dict(played), dict(won), agent, households)
+    return Demonstrations(tuple(episodes), dict(played), dict(won), agent)
 
 
 def _group(game: Game, arm: str, households: HouseholdSettings | None, seed: int) -> RolloutGroup:
@@ -213,7 +234,7 @@ def _raise_failure(trajectory: Trajectory) -> None:
 
 
 @dataclass
-class _Recorder:
+class Recorder:
     """The expert as the loop's policy, writing down every prompt and what it would reply."""
 
     detours: float
@@ -234,10 +255,16 @@ class _Recorder:
         # Without its state, whose history grows with every turn, a prompt is light to keep.
         self._turns[state.task.id, arm, state.step] = (replace(item, page=page, state=None), choice)
         draw = random.Random(f"detour {item.seed}")
-        walks = [action for action in state.observation.admissible or () if action.startswith("go to ")]
-        if walks and draw.random() < self.detours and remember(state).holding is None:
-            return replace(choice, action=draw.choice(walks)).reply
+        detours = self.possible_detours(state)
+        if detours and draw.random() < self.detours:
+            return replace(choice, action=draw.choice(detours)).reply
         return choice.reply
+
+    def possible_detours(self, state: EpisodeState) -> list[str]:
+        """Commands that a detour may be: walks, while nothing is held."""
+        if remember(state).holding is not None:
+            return []
+        return [action for action in state.observation.admissible or () if action.startswith("go to ")]
 
     def demonstration(self, trajectory: Trajectory, skills: tuple[SkillFile, ...]) -> Demonstration:
         key = (trajectory.task.id, trajectory.arm)

@@ -191,10 +191,10 @@ class SearchingExpert:
     def choose(self, state: EpisodeState, seed: int) -> Choice:
         """The decision at a state. `seed` orders the places a blind search may go to."""
         facts = {**self.convention, **facts_of(state.skills)}
-        return _Decision(state, facts, random.Random(seed)).choice()
+        return Decision(state, facts, random.Random(seed)).choice()
 
 
-class _Decision:
+class Decision:
     """One decision, with everything it looks at in reach."""
 
     def __init__(self, state: EpisodeState, facts: Mapping[str, str], draw: random.Random) -> None:

@@ -1,7 +1,8 @@
 """A tiny policy from nothing: demonstrations are collected, a model is built over their words, and warmed up.
 
 What is demonstrated follows from the recipe: generated households, with a convention each, by the searching
-expert; official games by their own winning plans. Left out: how lessons are made and learnt (warmup.py).
+expert; official train games by one that knows where such things usually are. Left out: how lessons are made
+and learnt (warmup.py).
 """
 
 from __future__ import annotations
@@ -19,8 +20,8 @@ from skill0.agent import AgentSettings
 from skill0.envs import EnvPool
 from skill0.envs.alfworld import generate_games, load_games
 from skill0.training.demonstrations import Demonstrations, DemonstrationSettings, collect_demonstrations
+from skill0.training.official_demonstrations import collect_official_demonstrations
 from skill0.training.recipe import Recipe, WarmupSection
-from skill0.training.walkthroughs import collect_walkthroughs
 from skill0.training.warmup import WarmupReport, warm_up
 from skill0.training.world import World, spread
 
@@ -75,10 +76,10 @@ def warmup_digest(recipe: Recipe, section: WarmupSection, agent: AgentSettings) 
 def demonstrate(
     recipe: Recipe, settings: DemonstrationSettings, world: World, agent: AgentSettings, console: Console
 ) -> Demonstrations:
-    """Winning episodes: of households with a convention each, or, with official games, of their own plans.
+    """Winning episodes: of households with a convention each, or of official train games.
 
     Raises:
-        EnvError, GameError: a game cannot be played, or is not won by its plan.
+        EnvError, GameError: a game cannot be played.
     """
     env = replace(world.env, max_steps=max(settings.max_steps, world.env.max_steps))
     with EnvPool(env, workers=WORKERS) as pool, console.status("collecting demonstrations"):
@@ -92,7 +93,9 @@ def demonstrate(
             taken = {task.id for task in world.validation}
             games = [game for game in load_games(recipe.environment.games, "train") if game.id not in taken]
             chosen = spread(games, settings.games, recipe.seed)
-            found = collect_walkthroughs(chosen, agent, pool, world.bank, world.grouping, seed=recipe.seed)
+            found = collect_official_demonstrations(
+                chosen, settings, agent, pool, world.bank, world.grouping, seed=recipe.seed
+            )
     shares = ", ".join(f"{arm} {found.won[arm]}/{found.played[arm]}" for arm in found.played)
     console.print(f"{len(found)} demonstrations, {found.turns} turns; won by arm: {shares}")
     return found
