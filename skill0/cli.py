@@ -57,6 +57,9 @@ def train(
 def warmup(
     recipe: Annotated[Path, typer.Argument(help="A YAML recipe with a warmup section.")],
     output: Annotated[Path, typer.Option(help="The policy folder to write; empty or missing.")],
+    games: Annotated[
+        Path | None, typer.Option(help="A packed store or $ALFWORLD_DATA, instead of the recipe's games.")
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Another seed than the recipe's.")] = None,
     check: Annotated[
         int, typer.Option(min=0, help="Held-out households to measure reading with; 0 for none.")
@@ -66,7 +69,7 @@ def warmup(
     """Run only the warm-up of a recipe: a tiny policy learns to read and to act, by imitation."""
     from skill0.commands.warmup import warm_up_policy
 
-    warm_up_policy(recipe, output, seed, check, resume)
+    warm_up_policy(recipe, output, games, seed, check, resume)
 
 
 @app.command()

@@ -6,7 +6,9 @@ import shlex
 from pathlib import Path
 
 
-def warm_up_policy(recipe: Path, output: Path, seed: int | None, check: int, resume: bool) -> None:
+def warm_up_policy(
+    recipe: Path, output: Path, games: Path | None, seed: int | None, check: int, resume: bool
+) -> None:
     """Run the warm-up; the model card quotes this call."""
     from transformers.utils import logging
 
@@ -14,8 +16,10 @@ def warm_up_policy(recipe: Path, output: Path, seed: int | None, check: int, res
     from skill0.training.warmup_run import run_warmup
 
     logging.disable_progress_bar()  # of saving weights
-    loaded = load_recipe(recipe, seed=seed)
+    loaded = load_recipe(recipe, games=None if games is None else str(games), seed=seed)
     words = ["skill0", "warmup", _short(recipe), "--output", _short(output), "--seed", str(loaded.seed)]
+    if games is not None:
+        words += ["--games", games.name]
     if check:
         words += ["--check", str(check)]
     made_by = {"command": shlex.join(words), "recipe": _short(recipe)}

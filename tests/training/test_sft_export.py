@@ -104,8 +104,8 @@ def test_without_pages_there_are_rows_of_text_alone(tmp_path: Path):
     assert [message["role"] for message in rows[0]["prompt"]] == ["system", "user"]
 
 
-def test_official_games_are_demonstrated_by_their_plans(tmp_path: Path, shared_data: Path):
-    """Two games, each played with the bank's files for its task and without; full text and history."""
+def test_official_games_are_demonstrated_by_their_expert(tmp_path: Path, shared_data: Path):
+    """Two games, each played with the bank's files for its task, with some, and without; full text."""
     pytest.importorskip("alfworld")
     recipe = tmp_path / "recipe.yaml"
     recipe.write_text(
