@@ -1,6 +1,6 @@
 """Where the seconds of a training round go, with a recipe's own settings, and those of an evaluation.
 
-    python benchmarks/training.py runs/household_cpu/warmup/policy
+    python benchmarks/training.py shipped/household
     python benchmarks/training.py [POLICY] [--recipe FILE] [--rounds 2] [--json FILE] [--cpu-seconds]
 
 Without a policy an untrained tiny one is built, which never ends an episode early: the longest rounds.
@@ -29,7 +29,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("policy", nargs="?", help="a folder; an untrained tiny policy when not given")
+    parser.add_argument("policy", nargs="?", help="a folder or shipped policy; an untrained one if not given")
     parser.add_argument("--recipe", type=Path, default=Path("curricula/household_cpu.yaml"))
     parser.add_argument("--rounds", type=int, default=2, help="rounds that are counted")
     parser.add_argument("--json", type=Path)
@@ -39,7 +39,7 @@ def main() -> None:
         time.perf_counter = time.process_time  # every phase is timed by this function, looked up when called
     with tempfile.TemporaryDirectory() as folder:
         found = measure(arguments.policy, arguments.recipe, arguments.rounds, Path(folder))
-    Console().print(table(found))
+    show(found, Console())
     if arguments.json:
         arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
@@ -130,23 +130,23 @@ def of_round(row: dict[str, float], steps: int) -> dict[str, float]:
     }
 
 
-def table(found: dict[str, Any]) -> Table:
-    title = f"{found['policy']}, {found['threads']} thread(s): seconds of a round"
-    result = Table(title=title, title_justify="left")
+def show(found: dict[str, Any], console: Console) -> None:
+    console.print(f"{found['policy']}, {found['threads']} thread(s): seconds of a round")
+    table = Table()
     for column in ("", *(f"round {number + 2}" for number in range(len(found["rounds"])))):
-        result.add_column(column, justify="left" if not column else "right")
+        table.add_column(column, justify="left" if not column else "right")
     for name in (*PHASES, "round", "turns", "tokens read", "tokens written"):
         digits = 2 if name in (*PHASES, "round") else 0
-        result.add_row(name, *(f"{one[name]:.{digits}f}" for one in found["rounds"]))
+        table.add_row(name, *(f"{one[name]:.{digits}f}" for one in found["rounds"]))
     for name in ("read", "written"):
         speeds = [one[f"tokens {name}"] / one["round"] for one in found["rounds"]]
-        result.add_row(f"tokens {name} a second", *(f"{speed:.0f}" for speed in speeds))
+        table.add_row(f"tokens {name} a second", *(f"{speed:.0f}" for speed in speeds))
+    console.print(table)
     evaluation = found["evaluation"]
-    result.caption = (
+    console.print(
         f"evaluation: {evaluation['episodes']} episodes, {evaluation['turns']} turns, "
         f"{evaluation['seconds']:.1f} s"
     )
-    return result
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from trl.trainer.grpo_config import GRPOConfig
 
+from skill0.curriculum.helpfulness import FORMS, SET_FORM
 from skill0.errors import ConfigError
 from skill0.training.advantages import SCALES
 from skill0.training.internalization import InternalizationSettings
@@ -24,7 +25,6 @@ if TYPE_CHECKING:
     from skill0.agent.policy import Sampling
 
 STATISTICS = ("trajectory", "row")
-FORMS = ("set", "marginal")
 SCOPES = ("relevant", "all")
 SOURCES = ("validation", "paired", "both")
 ARM_STATISTICS = ("arm", "group")
@@ -415,6 +415,11 @@ class Skill0Config(GRPOConfig):
             raise ConfigError(
                 f"num_stages={self.num_stages} contradicts the {len(self.budgets)} budgets {self.budgets}"
             )
+        if self.selection_confidence is not None and self.helpfulness_filter == "none":
+            raise ConfigError(
+                f"selection_confidence={self.selection_confidence} is asked of the filter, but "
+                "helpfulness_filter='none' keeps every file; give another filter, or no confidence"
+            )
         if self.check_sampling and (self.top_p < 1.0 or self.top_k > 0):
             raise ConfigError(
                 f"check_sampling compares full distributions, but top_p={self.top_p} and top_k={self.top_k} "
@@ -445,7 +450,7 @@ class Skill0Config(GRPOConfig):
             raise ConfigError(
                 f"helpfulness_from={self.helpfulness_from!r} needs paired groups; set paired_fraction"
             )
-        if self.helpfulness_form != "set" and self.helpfulness_from != "validation":
+        if self.helpfulness_form != SET_FORM and self.helpfulness_from != "validation":
             raise ConfigError(
                 f"helpfulness_from={self.helpfulness_from!r} compares the active set with none, which is "
                 f"helpfulness_form='set', not {self.helpfulness_form!r}"

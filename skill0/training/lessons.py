@@ -32,7 +32,7 @@ from skill0.agent.settings import AgentSettings
 from skill0.agent.trajectory import Turn
 from skill0.context import ContextRenderer, Page
 from skill0.skills.skill import SkillFile
-from skill0.training.searching_expert import CLOSED, HERE, SEEN, Choice
+from skill0.training.searching_expert import CLOSED, HERE, SEEN, Choice, kind
 
 if TYPE_CHECKING:
     from skill0.training.demonstrations import Demonstration
@@ -41,7 +41,6 @@ READING_REQUEST = "read"
 """The user text of a reading lesson."""
 
 _NAME = re.compile(r"[a-z]{2,}( \d+)?")
-_NUMBERED = re.compile(r"([a-z]{2,}) (\d+)")
 
 
 @dataclass(frozen=True)
@@ -236,7 +235,7 @@ class LessonWriter:
 
     def _kind(self, token: int) -> str:
         """The kind of a numbered name ("cabinet 2" -> "cabinet"), "" for any other token."""
-        return kind_of(self._spelling(token))
+        return kind(self._spelling(token))
 
     def _spelling(self, token: int) -> str:
         if token not in self._spellings:
@@ -270,12 +269,6 @@ def fact_places(page: Page, facts: Mapping[str, str]) -> dict[str, int]:
                 places[key] = page.token_index(row, match.start(1))
                 break
     return places
-
-
-def kind_of(name: str) -> str:
-    """The kind of a numbered name ("cabinet 2" -> "cabinet"), "" for any other text."""
-    match = _NUMBERED.fullmatch(name)
-    return match[1] if match else ""
 
 
 def thin_out(files: Iterable[SkillFile], facts: int, draw: random.Random) -> tuple[SkillFile, ...]:

@@ -15,6 +15,7 @@ from skill0.agent import AgentLoop, RolloutGroup, Sampling
 from skill0.context import contact_sheet
 from skill0.curriculum import CurriculumChange
 from skill0.curriculum.budget import first_step
+from skill0.curriculum.helpfulness import MARGINAL_FORM, common_form
 from skill0.envs.base import Task
 from skill0.evaluation.measuring import WITH, WITHOUT
 from skill0.skills import SkillFile
@@ -66,12 +67,18 @@ def curriculum_figure(
         bars.text((start + end) / 2, -0.75, f"budget {budget}", ha="center", fontsize=9)
     bars.set_title("Skill files in context", pad=18)
     lines.axhline(0, color="black", linewidth=0.8)
-    lines.set(
-        xlabel="optimizer step", ylabel="helpfulness (success with minus without)", xlim=(0, total_steps)
-    )
+    lines.set(xlabel="optimizer step", ylabel=_helpfulness_label(timeline), xlim=(0, total_steps))
     if lines.get_legend_handles_labels()[0]:
         lines.legend(fontsize=8, ncols=2)
     _save(figure, path)
+
+
+def _helpfulness_label(timeline: Sequence[CurriculumChange]) -> str:
+    """What the lines are differences of: success with the active files and without any (the set form), or
+    without the one file (the marginal form)."""
+    form = common_form(item for change in timeline for item in change.helpfulness.values())
+    without = "without the file" if form == MARGINAL_FORM else "without skills"
+    return f"helpfulness\n(success with skills minus {without})"
 
 
 def success_figure(

@@ -37,6 +37,7 @@ _GOAL = re.compile(
     r"(?P<object>[a-z]+)\s+.*\s(?P<place>[a-z]+)\.?$"
 )
 _NAME = r"[a-z]+ \d+"
+_NUMBERED = re.compile(r"([a-z]{2,}) \d+")
 _SEEN = re.compile(r"you see ([^.]*)\.")
 _ARRIVED = re.compile(rf"You arrive at (?:the )?({_NAME})")
 _CLOSED = re.compile(rf"(?:The ({_NAME}) is closed|You close the ({_NAME}))")
@@ -134,8 +135,9 @@ class Memory:
 
 
 def kind(name: str) -> str:
-    """The type of a numbered name: "cabinet 2" -> "cabinet"."""
-    return name.rsplit(" ", 1)[0]
+    """The type of a numbered name: "cabinet 2" -> "cabinet"; "" for any other text."""
+    match = _NUMBERED.fullmatch(name)
+    return match[1] if match else ""
 
 
 def remember(state: EpisodeState) -> Memory:

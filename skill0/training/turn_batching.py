@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 
 from skill0.context import batch_pixel_values
+from skill0.policy.stems import padded
 
 if TYPE_CHECKING:
     from skill0.agent import Turn
@@ -67,8 +68,10 @@ def collate_turns(
     for position, turn in enumerate(turns):
         _check_turn(turn, position, image_token_id)
 
-    prompt_ids, prompt_mask = _pad([turn.prompt_ids for turn in turns], pad_token_id, left=True)
-    completion_ids, completion_mask = _pad([turn.completion_ids for turn in turns], pad_token_id, left=False)
+    prompt_ids, prompt_mask = padded([turn.prompt_ids for turn in turns], pad_token_id, left=True)
+    completion_ids, completion_mask = padded(
+        [turn.completion_ids for turn in turns], pad_token_id, left=False
+    )
     token_types = torch.cat(
         [
             (prompt_ids == image_token_id) & prompt_mask.bool(),
@@ -117,17 +120,3 @@ def _check_turn(turn: Turn, position: int, image_token_id: int) -> None:
             f"turn {position}: the prompt holds {placeholders} image placeholders, but its page has "
             f"{visual_tokens} visual tokens; encode the prompt and the page together"
         )
-
-
-def _pad(
-    sequences: Sequence[Sequence[int]], pad_token_id: int, *, left: bool
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Ids and mask, both int64 (rows, longest)."""
-    width = max(len(sequence) for sequence in sequences)
-    ids = torch.full((len(sequences), width), pad_token_id, dtype=torch.long)  # (rows, longest)
-    mask = torch.zeros_like(ids)  # (rows, longest)
-    for row, sequence in enumerate(sequences):
-        columns = slice(width - len(sequence), width) if left else slice(0, len(sequence))
-        ids[row, columns] = torch.tensor(sequence, dtype=torch.long)
-        mask[row, columns] = 1
-    return ids, mask

@@ -33,7 +33,7 @@ from torch import nn
 from skill0.errors import CheckpointError, ConfigError
 from skill0.training.checkpoints import checkpoint_bytes, newest_checkpoint, require_space, staged
 from skill0.training.lesson_losses import Loss, lesson_losses, loss_counts
-from skill0.training.lessons import kind_of
+from skill0.training.searching_expert import kind
 from skill0.training.timetable import Timetable
 from skill0.training.turn_batching import length_sorted_batches, turn_length
 from skill0.training.warmup_losses import FactNamer
@@ -382,14 +382,15 @@ def relate_names(model: Any, tokenizer: Any) -> int:
     numbers: dict[str, torch.Tensor] = {}
     related = 0
     for name, token in sorted(spellings.items()):
-        kind = kind_of(name)
-        if kind not in spellings:
+        if kind(name) not in spellings:
             continue
         number = name.rpartition(" ")[2]
         if number not in numbers:
             drawn = torch.randn(embeddings.shape[1], generator=generator)  # (width,)
             numbers[number] = (drawn * embeddings.std().cpu()).to(embeddings)
-        embeddings[token] = (embeddings[spellings[kind]] + 0.7 * numbers[number]) / math.sqrt(1 + 0.7**2)
+        embeddings[token] = (embeddings[spellings[kind(name)]] + 0.7 * numbers[number]) / math.sqrt(
+            1 + 0.7**2
+        )
         related += 1
     return related
 

@@ -19,7 +19,7 @@ from skill0.envs.alfworld import (
 from skill0.envs.base import Task
 from skill0.errors import ConfigError, GameStoreError
 from skill0.skills import Grouping, SkillBank, group_by_relevance
-from skill0.training.recipe import Recipe
+from skill0.training.recipe import EnvironmentSection, Recipe
 from skill0.training.searching_expert import facts_of
 
 
@@ -57,7 +57,7 @@ def build_world(recipe: Recipe) -> World:
         train, validation, heldout = _from_store(recipe, environment.games)
     bank = SkillBank.load(recipe.skills.bank)
     if convention:
-        check_bank_agrees(bank, convention, environment.convention_seed)
+        check_bank_agrees(bank, convention, environment)
     tasks = tuple(tasks_from(games) for games in (train, validation, heldout))
     grouping = group_by_relevance(
         bank, [task for group in tasks for task in group], recipe.skills.allow_unmatched
@@ -118,14 +118,26 @@ def spread(games: Sequence[Game], count: int, seed: int) -> list[Game]:
     return chosen
 
 
-def check_bank_agrees(bank: SkillBank, convention: Mapping[str, str], convention_seed: int) -> None:
+def check_bank_agrees(
+    bank: SkillBank, convention: Mapping[str, str], environment: EnvironmentSection
+) -> None:
     """Raise `ConfigError` when a skill's brief says something else than the households' convention."""
+    seed, kind = environment.convention_seed, environment.households.kind
+    options = f"--kind {kind} --convention-seed {seed}"
     for file in bank:
-        for kind, place in facts_of([file]).items():
-            if kind in convention and convention[kind] != place:
-                raise ConfigError(
-                    f"{file.source or file.name}: a brief says that a {kind} is kept in {place}, but the "
-                    f"households of convention_seed={convention_seed} keep it in {convention[kind]}. Take "
-                    "another convention_seed, or write the bank of this one: "
-                    f"skill0 skills household --convention-seed {convention_seed} FOLDER"
+        for key, told in facts_of([file]).items():
+            true = convention.get(key, told)
+            if true == told:
+                continue
+            if kind == "procedure":
+                wrong = (
+                    f"{key!r} stands for {told!r}, but for households of convention_seed={seed} for {true!r}"
                 )
+            else:
+                wrong = (
+                    f"a {key} is kept in {told}, but households of convention_seed={seed} keep it in {true}"
+                )
+            raise ConfigError(
+                f"{file.source or file.name}: a brief says that {wrong}. Take another convention_seed, or "
+                f"write the bank of this one: skill0 skills household {options} FOLDER"
+            )

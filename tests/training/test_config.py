@@ -83,9 +83,17 @@ def test_parts_are_handed_to_those_who_need_them(tmp_path: Path) -> None:
         ({"helpfulness_from": "paired"}, "helpfulness_from='paired' needs paired groups"),
         (
             {"helpfulness_from": "both", "paired_fraction": 1.0, "helpfulness_form": "marginal"},
-            "which is .*set",
+            "helpfulness_from='both' .* helpfulness_form='set', not 'marginal'",
+        ),
+        (
+            {"helpfulness_from": "paired", "paired_fraction": 1.0, "helpfulness_form": "marginal"},
+            "helpfulness_from='paired' .* helpfulness_form='set', not 'marginal'",
         ),
         ({"selection_confidence": 0.5}, "selection_confidence=0.5"),
+        (
+            {"selection_confidence": 0.9, "helpfulness_filter": "none"},
+            "selection_confidence=0.9 .* helpfulness_filter='none' keeps every file",
+        ),
         ({"min_p": 0.1}, "min_p=0.1 is not supported"),
     ],
 )

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pandas
+import pytest
 from PIL import Image
 
 from skill0.curriculum import CurriculumChange, Helpfulness
@@ -43,6 +45,22 @@ def test_the_figures_are_pictures(tmp_path: Path):
         with Image.open(tmp_path / name) as picture:
             assert picture.width > 500
             assert len(picture.convert("RGB").getcolors(100_000) or []) > 10
+
+
+@pytest.mark.parametrize(
+    ("form", "ends"), [("set", "minus without skills)"), ("marginal", "minus without the file)")]
+)
+def test_the_figure_says_what_helpfulness_is_measured_against(
+    form: str, ends: str, tmp_path: Path, monkeypatch
+):
+    drawn = []
+    monkeypatch.setattr(report, "_save", lambda figure, path: drawn.append(figure))
+    measured = {name: replace(item, form=form) for name, item in CHANGE.helpfulness.items()}
+    change = replace(CHANGE, helpfulness=measured)
+    report.curriculum_figure(["heat", "cool"], (2, 1, 0), [change], 9, tmp_path / "curriculum.png")
+    [figure] = drawn
+    assert figure.axes[1].get_ylabel().endswith(ends)
+    report._pyplot().close(figure)
 
 
 def test_a_step_is_told_in_one_line():

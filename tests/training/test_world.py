@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from skill0.envs.alfworld import HouseholdSettings
 from skill0.errors import ConfigError, GameStoreError
 from skill0.training.recipe import EnvironmentSection, Recipe, SkillsSection
 from skill0.training.world import build_world
@@ -38,6 +39,15 @@ def test_the_same_recipe_makes_the_same_world(recipe: Recipe):
 def test_a_bank_that_tells_another_convention_is_an_error(recipe: Recipe):
     other = replace(recipe, environment=replace(recipe.environment, convention_seed=1))
     with pytest.raises(ConfigError, match=r"a brief says that a .* is kept in .*convention_seed=1"):
+        build_world(other)
+
+
+def test_so_is_one_whose_words_stand_for_something_else(recipe: Recipe):
+    households = HouseholdSettings(kind="procedure")
+    environment = replace(recipe.environment, households=households, convention_seed=1)
+    other = replace(recipe, environment=environment, skills=SkillsSection(str(BANKS / "household_procedure")))
+    message = r"a brief says that '.*' stands for '.*', but for .*convention_seed=1 for .*--kind procedure "
+    with pytest.raises(ConfigError, match=message + "--convention-seed 1 FOLDER"):
         build_world(other)
 
 

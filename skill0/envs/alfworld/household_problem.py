@@ -79,15 +79,6 @@ class Household:
     goal: Goal
     accepts: frozenset[tuple[str, str]] = field(default_factory=frozenset)
 
-    @property
-    def starts_won(self) -> bool:
-        """Whether something of the target's kind is at the goal's destination already."""
-        if not self.goal.destination:
-            return False
-        return any(
-            item.kind == self.goal.target and item.place.kind == self.goal.destination for item in self.items
-        )
-
 
 _INSTRUCTIONS = {
     "pick_and_place_simple": ("put a {o} in {d}.", "put some {o} on {d}."),
