@@ -28,7 +28,9 @@ from skill0.envs.base import Task  # noqa: E402
 from skill0.errors import ConfigError  # noqa: E402
 from skill0.evaluation import Rate, TaskOutcome  # noqa: E402
 from skill0.skills import Skill, SkillBank, SkillFile, group_by_relevance  # noqa: E402
+from skill0.training.preparation import make_curriculum  # noqa: E402
 from skill0.training.recipe import Recipe, load_recipe  # noqa: E402
+from skill0.training.run import training_config  # noqa: E402
 
 # ---------------------------------------------------------------- episode budgets
 
@@ -256,6 +258,15 @@ def test_the_arms_differ_from_their_base_as_their_names_say() -> None:
         assert {key: value for key, value in recipe.as_dict().items() if key != "training"} == {
             key: value for key, value in base.as_dict().items() if key != "training"
         }, name
+
+
+@pytest.mark.parametrize("name", sorted(all_arms()))
+def test_the_settings_of_an_arm_do_not_contradict_each_other(name: str, tmp_path: Path) -> None:
+    recipe = load_recipe(all_arms()[name].path)
+    config = training_config(recipe, tmp_path)
+    bank = SkillBank.load(recipe.skills.bank)
+    curriculum = make_curriculum(config, bank, config.max_steps)
+    assert curriculum.budgets[-1] == 0 or config.budgets is not None
 
 
 @pytest.mark.integration
