@@ -7,7 +7,8 @@ every prompt, whose layers find the keys and values of its stem in the cache. Co
     stem, padded on the right | rest of the prompt, padded on the left | completion, padded on the right
 
 Every token sees the tokens of its own prompt and completion, at the positions they have there, so numbers and
-gradients are those of one pass over whole rows, up to rounding; tests/policy/test_stems.py.
+gradients are those of one pass over whole rows, up to rounding; tests/policy/test_decoding.py,
+tests/training/test_shared_pass.py.
 
 Left out: sliding windows, which count columns, padding included; and attention kernels whose handling of
 padding inside a row nobody has checked (`can_share_stems` says no to both).
