@@ -59,7 +59,9 @@ def measure(policy: str | None, recipe_file: Path, rounds: int, folder: Path) ->
     recipe = load_recipe(recipe_file)
     world = build_world(recipe)
     config = training_config(recipe, folder)
-    steps = config.steps_per_generation // config.gradient_accumulation_steps * config.num_iterations
+    steps, rest = divmod(config.round_windows * config.num_iterations, config.gradient_accumulation_steps)
+    if rest:
+        raise SystemExit(f"{recipe_file}: an optimizer step takes several rounds; one round is what is timed")
     config.max_steps, config.logging_steps = steps * (rounds + 1), steps
     # Nothing is measured or saved between rounds.
     config.curriculum_interval, config.save_strategy = 10**6, "no"
