@@ -115,12 +115,14 @@ class PolicySection:
 @dataclass(frozen=True)
 class WarmupSection:
     """Imitation before reinforcement: what is shown, and how it is learnt. Beside a shipped policy it is not
-    run; it says how such weights are made, for `skill0 warmup`."""
+    run; it says how such weights are made, for `skill0 warmup`. With `task_types`, generated households of
+    these alone are demonstrated: the others are left to reinforcement."""
 
     __pydantic_config__ = _STRICT
 
     demonstrations: DemonstrationSettings = field(default_factory=DemonstrationSettings)
     learning: WarmupSettings = field(default_factory=WarmupSettings)
+    task_types: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,7 @@ def warmup_digest(recipe: Recipe, section: WarmupSection, agent: AgentSettings) 
     content = {
         "environment": environment["households"] if environment.pop("games") is None else environment,
         "tiny": asdict(recipe.policy.tiny),
-        "warmup": asdict(section),
+        "warmup": {name: value for name, value in asdict(section).items() if value},
         # How long the run's own episodes are, and what they cost, is no part of the prompts.
         "agent": asdict(replace(agent, max_steps=1, invalid_action_penalty=0.0)),
     }
@@ -74,18 +74,26 @@ def warmup_digest(recipe: Recipe, section: WarmupSection, agent: AgentSettings) 
 
 
 def demonstrate(
-    recipe: Recipe, settings: DemonstrationSettings, world: World, agent: AgentSettings, console: Console
+    recipe: Recipe,
+    settings: DemonstrationSettings,
+    world: World,
+    agent: AgentSettings,
+    console: Console,
+    task_types: tuple[str, ...] = (),
 ) -> Demonstrations:
-    """Winning episodes: of households with a convention each, or of official train games.
+    """Winning episodes: of households with a convention each (of `task_types`, or of the recipe's), or of
+    official train games.
 
     Raises:
         EnvError, GameError: a game cannot be played.
+        ConfigError: households of the recipe's kind have no such task type.
     """
     env = replace(world.env, max_steps=max(settings.max_steps, world.env.max_steps))
     with EnvPool(env, workers=WORKERS) as pool, console.status("collecting demonstrations"):
         if recipe.environment.games is None:
             households = recipe.environment.households
-            games = generate_games(settings.games, recipe.seed, households, None, split="warmup")
+            shown = replace(households, task_types=task_types or households.task_types)
+            games = generate_games(settings.games, recipe.seed, shown, None, split="warmup")
             found = collect_demonstrations(
                 games, settings, agent, pool, households=households, seed=recipe.seed
             )
@@ -121,7 +129,7 @@ def warm_up_tiny(
     from skill0.policy import build_tiny_policy
 
     start = time.perf_counter()
-    shown = demonstrate(recipe, section.demonstrations, world, agent, console)
+    shown = demonstrate(recipe, section.demonstrations, world, agent, console, section.task_types)
     seconds = time.perf_counter() - start
     model, processor = build_tiny_policy(recipe.policy.tiny, shown.lexicon(), recipe.seed)
     learning = section.learning

@@ -22,8 +22,10 @@ from skill0.policy import load_policy, shipped
 from skill0.training.policy_source import prepare_policy
 from skill0.training.recipe import load_recipe
 from skill0.training.run import training_config
+from skill0.training.tiny_warmup import demonstrate
 from skill0.training.warmup import _Warmup
 from skill0.training.warmup_run import run_warmup
+from skill0.training.world import build_world
 
 pytestmark = [
     pytest.mark.integration,
@@ -92,6 +94,20 @@ def test_the_folder_holds_policy_prompts_report_and_card(warmed: Path):
     # Nothing but what loads: no checkpoints, no trace of the work.
     assert {file.suffix for file in warmed.iterdir()} == {".json", ".md", ".safetensors", ".jinja"}
     assert not (warmed.parent / "warmed.in-progress").exists()
+
+
+def test_only_the_task_types_that_the_warmup_names_are_demonstrated(tmp_path: Path):
+    path = tmp_path / "recipe.yaml"
+    named = {"warmup": {**RECIPE["warmup"], "task_types": ["look_at_obj_in_light"]}}
+    path.write_text(yaml.safe_dump({**RECIPE, **named}), encoding="utf-8")
+    recipe = load_recipe(path)
+    section = recipe.warmup
+    assert section is not None
+    agent = training_config(recipe, tmp_path).agent_settings()
+    shown = demonstrate(
+        recipe, section.demonstrations, build_world(recipe), agent, Console(quiet=True), section.task_types
+    )
+    assert {episode.trajectory.task.task_type for episode in shown.episodes} == {"look_at_obj_in_light"}
 
 
 def test_made_again_it_is_the_same_and_with_another_seed_another(warmed: Path, recipe_file: Path):
