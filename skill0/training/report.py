@@ -88,31 +88,33 @@ def success_figure(
     total_steps: int,
     path: Path,
 ) -> None:
-    """Success with and without skills: probes during training, held-out tasks before and after it.
+    """Success with and without skills: training rollouts, probes, held-out tasks before and after training.
 
     `before` and `after` map the arms "with skills" and "without skills" to success on held-out tasks.
     """
     plot = _pyplot()
     figure, axes = plot.subplots(figsize=(9, 4.5))
-    for arm, key, colour in (
-        (WITH, PROBE_WITH, "tab:blue"),
-        (WITHOUT, PROBE_WITHOUT, "tab:orange"),
+    for arm, probe, rollouts, colour in (
+        (WITH, PROBE_WITH, "success/with_skills", "tab:blue"),
+        (WITHOUT, PROBE_WITHOUT, "success/without_skills", "tab:orange"),
     ):
-        points = [(row["step"], row[key]) for row in rows if key in row]
-        if points:
-            steps, values = zip(*points, strict=True)
-            axes.plot(steps, values, marker=".", color=colour, label=f"{arm}, validation tasks")
+        steps, values = _column(rows, rollouts)
+        axes.plot(steps, values, color=colour, linewidth=0.8, alpha=0.4, label=f"{arm}, training rollouts")
+        steps, values = _column(rows, probe)
+        axes.plot(steps, values, marker=".", color=colour, label=f"{arm}, validation tasks")
         axes.plot(
             [0, total_steps], [before[arm], after[arm]],
             marker="D", linestyle=":", color=colour, label=f"{arm}, held-out tasks",
         )  # fmt: skip
-    rollouts = [(row["step"], row["success"]) for row in rows if "success" in row]
-    if rollouts:
-        steps, values = zip(*rollouts, strict=True)
-        axes.plot(steps, values, color="grey", linewidth=0.8, label="training rollouts")
-    axes.set(xlabel="optimizer step", ylabel="success", ylim=(0, 1), title="Success over training")
+    axes.set(xlabel="optimizer step", ylabel="success", ylim=(0, 1.02), title="Success over training")
     axes.legend(fontsize=8)
     _save(figure, path)
+
+
+def _column(rows: Sequence[Mapping[str, Any]], key: str) -> tuple[list[int], list[float]]:
+    """The steps of the rows that have a figure, and the figure."""
+    found = [row for row in rows if key in row]
+    return [row["step"] for row in found], [row[key] for row in found]
 
 
 def _pyplot():
