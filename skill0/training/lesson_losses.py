@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from skill0.context import batch_pixel_values
+from skill0.policy.stems import image_inputs
 from skill0.training.attention import AttentionInputs, attention_inputs
 from skill0.training.lessons import Lesson
 from skill0.training.turn_batching import collate_turns
@@ -63,7 +62,7 @@ def lesson_losses(
             input_ids=torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
             attention_mask=mask,
             mm_token_type_ids=batch["mm_token_type_ids"],
-            **_image_inputs(model, lessons),
+            **image_inputs(model, [lesson.turn.page for lesson in lessons]),
             use_cache=False,
             output_hidden_states=True,
         )
@@ -193,19 +192,3 @@ def _columns(
 
 def _one_hot(columns: torch.Tensor, tokens: int) -> torch.Tensor:
     return columns[:, None] == torch.arange(tokens, device=columns.device)[None]  # (marks, tokens)
-
-
-def _image_inputs(model: Any, lessons: Sequence[Lesson]) -> dict[str, Any]:
-    """Features of the lessons' pages, each different page through the vision tower once."""
-    shown = [lesson.turn.page for lesson in lessons if lesson.turn.page is not None]
-    if not shown:
-        return {}
-    different = {page: number for number, page in enumerate(dict.fromkeys(shown))}
-    pixels, grids = (torch.from_numpy(part).to(model.device) for part in batch_pixel_values(list(different)))
-    features = model.get_image_features(pixels, grids, return_dict=True).pooler_output
-    order = [different[page] for page in shown]
-    encoded: Any = tuple(features[number] for number in order)  # one tensor a page: what the model takes
-    return {
-        "image_grid_thw": grids[order],
-        "mm_encoder_outputs": {"image": BaseModelOutputWithPooling(pooler_output=encoded)},
-    }

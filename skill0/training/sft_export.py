@@ -24,7 +24,7 @@ from rich.console import Console
 from skill0.agent.policy import PolicyInput
 from skill0.context import Page
 from skill0.errors import ConfigError
-from skill0.training.demonstrations import Demonstrations, DemonstrationSettings
+from skill0.training.demonstrations import Demonstrations
 from skill0.training.run_folder import check_free
 
 if TYPE_CHECKING:
@@ -49,16 +49,17 @@ def export_recipe(recipe: Recipe, folder: Path, console: Console, tasks: int | N
     Raises:
         Skill0Error: as `build_world`, `demonstrate` and `export_sft`.
     """
+    from skill0.training.recipe import WarmupSection
     from skill0.training.run import training_config
     from skill0.training.tiny_warmup import demonstrate
     from skill0.training.world import build_world
 
     check_free(folder)
-    settings = recipe.warmup.demonstrations if recipe.warmup is not None else DemonstrationSettings()
+    section = recipe.warmup or WarmupSection()
     if tasks is not None:
-        settings = replace(settings, games=tasks)
+        section = replace(section, demonstrations=replace(section.demonstrations, games=tasks))
     agent = training_config(recipe, folder).agent_settings()
-    return export_sft(demonstrate(recipe, settings, build_world(recipe), agent, console), folder)
+    return export_sft(demonstrate(recipe, section, build_world(recipe), agent, console), folder)
 
 
 def export_sft(demonstrations: Demonstrations, folder: Path) -> Exported:

@@ -19,7 +19,7 @@ from rich.console import Console
 from skill0.agent import AgentSettings
 from skill0.envs import EnvPool
 from skill0.envs.alfworld import generate_games, load_games
-from skill0.training.demonstrations import Demonstrations, DemonstrationSettings, collect_demonstrations
+from skill0.training.demonstrations import Demonstrations, collect_demonstrations
 from skill0.training.official_demonstrations import collect_official_demonstrations
 from skill0.training.recipe import Recipe, WarmupSection
 from skill0.training.warmup import WarmupReport, warm_up
@@ -74,25 +74,21 @@ def warmup_digest(recipe: Recipe, section: WarmupSection, agent: AgentSettings) 
 
 
 def demonstrate(
-    recipe: Recipe,
-    settings: DemonstrationSettings,
-    world: World,
-    agent: AgentSettings,
-    console: Console,
-    task_types: tuple[str, ...] = (),
+    recipe: Recipe, section: WarmupSection, world: World, agent: AgentSettings, console: Console
 ) -> Demonstrations:
-    """Winning episodes: of households with a convention each (of `task_types`, or of the recipe's), or of
-    official train games.
+    """Winning episodes: of households with a convention each (of the section's task types, or of all that the
+    recipe has), or of official train games.
 
     Raises:
         EnvError, GameError: a game cannot be played.
         ConfigError: households of the recipe's kind have no such task type.
     """
+    settings = section.demonstrations
     env = replace(world.env, max_steps=max(settings.max_steps, world.env.max_steps))
     with EnvPool(env, workers=WORKERS) as pool, console.status("collecting demonstrations"):
         if recipe.environment.games is None:
             households = recipe.environment.households
-            shown = replace(households, task_types=task_types or households.task_types)
+            shown = replace(households, task_types=section.task_types or households.task_types)
             games = generate_games(settings.games, recipe.seed, shown, None, split="warmup")
             found = collect_demonstrations(
                 games, settings, agent, pool, households=households, seed=recipe.seed
@@ -129,7 +125,7 @@ def warm_up_tiny(
     from skill0.policy import build_tiny_policy
 
     start = time.perf_counter()
-    shown = demonstrate(recipe, section.demonstrations, world, agent, console, section.task_types)
+    shown = demonstrate(recipe, section, world, agent, console)
     seconds = time.perf_counter() - start
     model, processor = build_tiny_policy(recipe.policy.tiny, shown.lexicon(), recipe.seed)
     learning = section.learning

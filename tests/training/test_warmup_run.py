@@ -104,9 +104,7 @@ def test_only_the_task_types_that_the_warmup_names_are_demonstrated(tmp_path: Pa
     section = recipe.warmup
     assert section is not None
     agent = training_config(recipe, tmp_path).agent_settings()
-    shown = demonstrate(
-        recipe, section.demonstrations, build_world(recipe), agent, Console(quiet=True), section.task_types
-    )
+    shown = demonstrate(recipe, section, build_world(recipe), agent, Console(quiet=True))
     assert {episode.trajectory.task.task_type for episode in shown.episodes} == {"look_at_obj_in_light"}
 
 
