@@ -12,6 +12,7 @@ from skill0.context.page import Page, batch_pixel_values
 from skill0.context.prompts import (
     ALFWORLD,
     HOUSEHOLD,
+    OFFICIAL,
     PromptFields,
     PromptTemplate,
     fill,
@@ -28,6 +29,7 @@ __all__ = [
     "CELLS",
     "HISTORY_ROLES",
     "HOUSEHOLD",
+    "OFFICIAL",
     "ROLES",
     "ROLE_COLOURS",
     "TOKEN_SIDE",

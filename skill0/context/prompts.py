@@ -168,7 +168,23 @@ HOUSEHOLD = PromptTemplate(
 """As few words as possible, for a tiny policy with a small vocabulary. Without the admissible commands: they
 would be most of the prompt, and a policy that was warmed up forms them itself."""
 
-TEMPLATES = (ALFWORLD, HOUSEHOLD)
+OFFICIAL = PromptTemplate(
+    name="official",
+    system="",
+    user=(
+        "know: {skills_text}",
+        "before: {history_text}",
+        "task: {instruction}",
+        "{status}",
+        "{compression}",
+    ),
+    separator=" | ",
+    compression_request="factor",
+)
+"""For a tiny policy in official games, whose rooms are long to tell: without the observation, of which the
+status line holds everything, the commands that were refused too."""
+
+TEMPLATES = (ALFWORLD, HOUSEHOLD, OFFICIAL)
 
 
 def template_named(name: str) -> PromptTemplate:

@@ -2,8 +2,9 @@
 
 The stored plans of the games teach nothing about searching, for a plan knows where things are. Here the
 official expert (official_expert.py) plays, under the same arms as in generated households: with the skill
-files of the task, with some of them, and with none. Its detours are wrong walks, also with full hands, and
-wrong things picked up.
+files of the task, with some of them, and with none. Its detours are wrong walks, also with full hands, wrong
+things picked up, and, every other one, commands that the engine refuses: the slips of a policy that forms
+its commands itself. The prompt after one tells what was refused.
 
 Left out on purpose: facts to look up. Pages of `skills/alfworld` state rules, not where a thing of this game
 is, so no look-up is marked and there are no pages to read aloud.
@@ -30,6 +31,7 @@ from skill0.training.demonstrations import (
     record,
 )
 from skill0.training.official_expert import OfficialExpert
+from skill0.training.searching_expert import TOOLS, kind, parse_goal, remember
 
 if TYPE_CHECKING:
     from skill0.agent.loop import Pool
@@ -80,6 +82,23 @@ def official_names() -> tuple[str, ...]:
     return tuple(f"{name} {number}" for name, number in sorted(highest.items()))
 
 
+def slips(state: EpisodeState) -> list[str]:
+    """Commands that the engine refuses here and that a careless policy may try: going where one is, taking
+    what is not here, opening, using or moving to what is elsewhere."""
+    memory, goal = remember(state), parse_goal(state.task.instruction)
+    here, admissible = memory.at or "", set(state.observation.admissible or ())
+    elsewhere = [name for name in memory.receptacles if name != here]
+    tried = [f"go to {here}", f"open {here}"] if here else []
+    tried += [f"open {name}" for name in elsewhere[:: max(1, len(elsewhere) // 3)]]
+    if memory.holding is None:
+        tried += [f"take {goal.object} {number} from {here}" for number in (1, 2, 3) if here]
+    else:
+        ends = [name for name in memory.receptacles if kind(name) == goal.place]
+        tried += [f"move {memory.holding} to {name}" for name in ends[:2]]
+        tried += [f"{verb} {memory.holding} with {tool} 1" for verb, tool in TOOLS.values()]
+    return [command for command in tried if command not in admissible]
+
+
 def _files(game: Game, arm: str, bank: SkillBank, grouping: Grouping, seed: int) -> tuple[SkillFile, ...]:
     """The task's skill files under an arm. "some" leaves out at least one file and keeps at least one."""
     if arm == "none":
@@ -96,9 +115,11 @@ class _OfficialRecorder(Recorder):
     """Plays and writes down, with detours of its own and without facts."""
 
     def possible_detours(self, state: EpisodeState) -> list[str]:
-        """Walks anywhere, and taking anything."""
+        """Walks anywhere, taking anything, and slips, which together are as likely as all others."""
         commands = state.observation.admissible or ()
-        return [command for command in commands if command.startswith(("go to ", "take "))]
+        accepted = [command for command in commands if command.startswith(("go to ", "take "))]
+        refused = slips(state)
+        return accepted + refused * max(1, len(accepted) // max(1, len(refused)))
 
     def demonstration(self, trajectory: Trajectory, skills: tuple[SkillFile, ...]) -> Demonstration:
         return replace(super().demonstration(trajectory, skills), facts={})

@@ -21,6 +21,7 @@ from functools import cache
 
 from skill0.agent.policy import EpisodeState
 from skill0.envs.alfworld.placements import placements
+from skill0.envs.alfworld.status import REFUSED
 from skill0.training.searching_expert import (
     CLOSED,
     HERE,
@@ -32,9 +33,6 @@ from skill0.training.searching_expert import (
     facts_of,
     kind,
 )
-
-REFUSED = "Nothing happens."
-"""How the engine answers a command that it does not accept."""
 
 
 @cache
@@ -75,7 +73,9 @@ class _OfficialDecision(Decision):
         super().__init__(state, facts, draw)
         last = state.history[-1].action if state.history else ""
         walked = last.startswith("go to ") and state.observation.text.strip() == REFUSED
-        self.beside = last.removeprefix("go to ") if walked else None
+        place = last.removeprefix("go to ")
+        elsewhere = place in self.memory.receptacles and place != self.memory.at
+        self.beside = place if walked and elsewhere else None
         """The receptacle that shares this place, when that has just come out."""
 
     def _seek(self, object_type: str, *, take: bool) -> Choice:
@@ -102,14 +102,23 @@ class _OfficialDecision(Decision):
         left: dict[str, list[str]] = defaultdict(list)
         for name in self._unsearched():
             left[kind(name)].append(name)
+        early = self._early(object_type)
         tool = TOOLS.get(self.task_type, ("", ""))[1]
-        late = [self.goal.place, tool] if tool else []
-        early = [name for name in usual_places(object_type) if name not in (self.goal.place, tool)]
-        for place in (*early, *late):
+        for place in (*early, *([self.goal.place, tool] if tool else [])):
             if place in left:
                 among = tuple(left[place])
                 return Choice(object_type, place, f"go to {among[0]}", among)
         return super()._search(object_type)
+
+    def _early(self, object_type: str) -> list[str]:
+        """Kinds of usual places but for the goal's and the tool's, first things first."""
+        late = (self.goal.place, TOOLS.get(self.task_type, ("", ""))[1])
+        return [name for name in usual_places(object_type) if name not in late]
+
+    def _worth_opening(self, object_type: str) -> bool:
+        """Also at the goal, once the other usual places were looked into."""
+        left = {kind(name) for name in self._unsearched()}
+        return super()._worth_opening(object_type) or left.isdisjoint(self._early(object_type))
 
     def _deliver(self, held: str) -> Choice:
         if self.beside is not None and kind(self.beside) == self.goal.place:
@@ -126,7 +135,10 @@ class _OfficialDecision(Decision):
             if kind(name) == receptacle_type and name not in (memory.at, self.beside)
         ]
         if others:
-            return next((name for name in others if self._holds_delivered(name)), others[0])
+            # One that a short prompt tells comes before one that was looked into.
+            told = [name for name in others if name in super(_OfficialDecision, self)._unsearched()]
+            delivered = [name for name in others if self._holds_delivered(name)]
+            return (*delivered, *told, *others)[0]
         # It is here, and nothing can be done at it: come back from elsewhere.
         return self.draw.choice([name for name in memory.receptacles if name not in (memory.at, self.beside)])
 

@@ -24,6 +24,7 @@ from skill0.envs.alfworld.households import HouseholdSettings
 from skill0.errors import ConfigError
 from skill0.policy.shipped import is_shipped
 from skill0.policy.tiny import TinyPolicySettings
+from skill0.training.corrections import CorrectionSettings
 from skill0.training.demonstrations import DemonstrationSettings
 from skill0.training.warmup import WarmupSettings
 
@@ -116,13 +117,15 @@ class PolicySection:
 class WarmupSection:
     """Imitation before reinforcement: what is shown, and how it is learnt. Beside a shipped policy it is not
     run; it says how such weights are made, for `skill0 warmup`. With `task_types`, generated households of
-    these alone are demonstrated: the others are left to reinforcement."""
+    these alone are demonstrated: the others are left to reinforcement. With `corrections` a policy of
+    official games then plays some itself, and learns what the expert would have done (`corrections`)."""
 
     __pydantic_config__ = _STRICT
 
     demonstrations: DemonstrationSettings = field(default_factory=DemonstrationSettings)
     learning: WarmupSettings = field(default_factory=WarmupSettings)
     task_types: tuple[str, ...] = ()
+    corrections: CorrectionSettings | None = None
 
 
 @dataclass(frozen=True)

@@ -6,10 +6,12 @@ import hashlib
 import random
 from typing import TYPE_CHECKING, Any
 
+from skill0.context import OFFICIAL
 from skill0.errors import ConfigError
 from skill0.policy.encoding import PromptEncoder
 from skill0.skills.skill import SkillFile
 from skill0.training.lessons import Lesson, LessonWriter, thin_out
+from skill0.training.official_lessons import OfficialLessonWriter, Renaming
 from skill0.training.searching_expert import facts_of
 
 if TYPE_CHECKING:
@@ -33,7 +35,10 @@ class Timetable:
     def __init__(self, processor: Any, demonstrations: Demonstrations, settings: WarmupSettings) -> None:
         self.settings = settings
         self.households = demonstrations.households
-        self.writer = LessonWriter(processor, PromptEncoder(processor), demonstrations.agent)
+        official = demonstrations.agent.prompt_template == OFFICIAL
+        writer = OfficialLessonWriter if official else LessonWriter
+        self.writer = writer(processor, PromptEncoder(processor), demonstrations.agent)
+        self.renaming = Renaming(processor.tokenizer) if official else None
         self.plain: list[Lesson] = []
         self.skilled: list[Lesson] = []
         for episode in demonstrations.episodes:
@@ -69,7 +74,7 @@ class Timetable:
         lessons += draw.sample(self.plain, min(settings.plain_lessons, len(self.plain)))
         if step >= settings.reading_steps:
             lessons += draw.sample(self.skilled, min(settings.skilled_lessons, len(self.skilled)))
-        return lessons
+        return lessons if self.renaming is None else [self.renaming(lesson, draw) for lesson in lessons]
 
     def _facts(self, step: int, draw: random.Random) -> int:
         """Facts on this step's pages: more and more during the reading stage, now and then fewer."""

@@ -18,11 +18,12 @@ from rich.console import Console
 
 from skill0.agent import AgentSettings
 from skill0.envs import EnvPool
-from skill0.envs.alfworld import generate_games, load_games
+from skill0.envs.alfworld import Game, generate_games, load_games
+from skill0.training.corrections import CORRECTED, CorrectionSettings, collect_corrections, together
 from skill0.training.demonstrations import Demonstrations, collect_demonstrations
 from skill0.training.official_demonstrations import collect_official_demonstrations
 from skill0.training.recipe import Recipe, WarmupSection
-from skill0.training.warmup import WarmupReport, warm_up
+from skill0.training.warmup import WarmupReport, WarmupSettings, warm_up
 from skill0.training.world import World, spread
 
 WORKERS = 2
@@ -84,8 +85,7 @@ def demonstrate(
         ConfigError: households of the recipe's kind have no such task type.
     """
     settings = section.demonstrations
-    env = replace(world.env, max_steps=max(settings.max_steps, world.env.max_steps))
-    with EnvPool(env, workers=WORKERS) as pool, console.status("collecting demonstrations"):
+    with _pool(world, settings.max_steps) as pool, console.status("collecting demonstrations"):
         if recipe.environment.games is None:
             households = recipe.environment.households
             shown = replace(households, task_types=section.task_types or households.task_types)
@@ -94,15 +94,24 @@ def demonstrate(
                 games, settings, agent, pool, households=households, seed=recipe.seed
             )
         else:
-            taken = {task.id for task in world.validation}
-            games = [game for game in load_games(recipe.environment.games, "train") if game.id not in taken]
-            chosen = spread(games, settings.games, recipe.seed)
+            games = demonstrated_games(recipe, settings.games, world)
             found = collect_official_demonstrations(
-                chosen, settings, agent, pool, world.bank, world.grouping, seed=recipe.seed
+                games, settings, agent, pool, world.bank, world.grouping, seed=recipe.seed
             )
     shares = ", ".join(f"{arm} {found.won[arm]}/{found.played[arm]}" for arm in found.played)
     console.print(f"{len(found)} demonstrations, {found.turns} turns; won by arm: {shares}")
     return found
+
+
+def demonstrated_games(recipe: Recipe, count: int, world: World) -> list[Game]:
+    """Official train games, the first `count` of a fixed order, but none that the run validates with."""
+    taken = {task.id for task in world.validation}
+    games = [game for game in load_games(str(recipe.environment.games), "train") if game.id not in taken]
+    return spread(games, count, recipe.seed)
+
+
+def _pool(world: World, max_steps: int) -> EnvPool:
+    return EnvPool(replace(world.env, max_steps=max(max_steps, world.env.max_steps)), workers=WORKERS)
 
 
 def warm_up_tiny(
@@ -137,4 +146,54 @@ def warm_up_tiny(
         f"tiny Qwen2.5-VL: {found.parameters / 1e6:.2f} M parameters, {len(processor.tokenizer)} tokens"
     )
     report = warm_up(model, processor, shown, learning, folder, resume=resume, progress=not console.quiet)
-    return replace(found, report=report)
+    found = replace(found, report=report)
+    if section.corrections is None or shown.households is not None:
+        return found
+    return _correct(found, section.corrections, learning, recipe, world, folder, console, resume=resume)
+
+
+def _correct(
+    found: WarmedUp,
+    settings: CorrectionSettings,
+    learning: WarmupSettings,
+    recipe: Recipe,
+    world: World,
+    folder: Path,
+    console: Console,
+    *,
+    resume: bool,
+) -> WarmedUp:
+    """The second warm-up, over demonstrations and corrections. Its checkpoints go to `folder/corrections`."""
+    from skill0.policy import TransformersPolicy
+
+    start = time.perf_counter()
+    model, processor, shown = found.model, found.processor, found.demonstrations
+    games = demonstrated_games(recipe, settings.games, world)
+    policy = TransformersPolicy(model, processor)
+    with _pool(world, settings.max_steps) as pool, console.status("collecting corrections"):
+        corrected = collect_corrections(
+            games,
+            policy,
+            settings,
+            shown.agent,
+            pool,
+            max_new_tokens=recipe.training["max_completion_length"],
+            seed=recipe.seed,
+        )
+    seconds = found.collecting_seconds + time.perf_counter() - start
+    console.print(
+        f"{corrected.turns} corrections of {len(corrected)} episodes, won {corrected.won[CORRECTED]}"
+    )
+    shown = together(shown, corrected)
+    again = replace(learning, acting_steps=settings.steps, learning_rate=settings.learning_rate, decay=1.0)
+    report = warm_up(
+        model,
+        processor,
+        shown,
+        again,
+        folder / "corrections",
+        resume=resume,
+        progress=not console.quiet,
+        new=False,
+    )
+    return replace(found, demonstrations=shown, collecting_seconds=seconds, report=found.report.then(report))

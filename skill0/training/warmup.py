@@ -187,6 +187,14 @@ class WarmupReport:
     seconds: float = 0.0
     curve: list[dict[str, float]] = field(default_factory=list)
 
+    def then(self, other: WarmupReport) -> WarmupReport:
+        """This warm-up and another after it, as one."""
+        later = [
+            {**row, "step": row["step"] + self.steps, "seconds": round(row["seconds"] + self.seconds, 1)}
+            for row in other.curve
+        ]
+        return WarmupReport(self.steps + other.steps, self.seconds + other.seconds, [*self.curve, *later])
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -199,9 +207,10 @@ def warm_up(
     output_dir: str | Path,
     resume: bool = True,
     progress: bool = True,
+    new: bool = True,
 ) -> WarmupReport:
     """Train `model` in place. Checkpoints go to `output_dir`; with `resume` the newest one there is taken up,
-    also that of a warm-up which was finished.
+    also that of a warm-up which was finished. A model that is not `new` keeps the embeddings it has.
 
     `model` may be any Qwen2.5-VL; look-ups and copies are supervised where skills are shown as briefs.
 
@@ -209,7 +218,7 @@ def warm_up(
         ConfigError: the settings ask for lessons that the demonstrations do not hold.
         CheckpointError: a checkpoint is damaged, was made with other settings, or cannot be written.
     """
-    warmup = _Warmup(model, processor, demonstrations, settings, Path(output_dir))
+    warmup = _Warmup(model, processor, demonstrations, settings, Path(output_dir), new=new)
     if resume:
         warmup.resume()
     with _bar(settings, progress) as show:
@@ -231,10 +240,13 @@ class _Warmup:
         demonstrations: Demonstrations,
         settings: WarmupSettings,
         folder: Path,
+        *,
+        new: bool = True,
     ) -> None:
         self.model, self.settings, self.folder = model, settings, folder
         self.timetable = Timetable(processor, demonstrations, settings)
-        relate_names(model, processor.tokenizer)
+        if new:
+            relate_names(model, processor.tokenizer)
         self.pad_id: int = processor.tokenizer.pad_token_id
         self.image_id: int = processor.image_token_id
         with torch.random.fork_rng(devices=[]):

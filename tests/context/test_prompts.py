@@ -6,7 +6,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from skill0.context import ALFWORLD, HOUSEHOLD, PromptFields, PromptTemplate, fill, template_named
+from skill0.context import (
+    ALFWORLD,
+    HOUSEHOLD,
+    OFFICIAL,
+    PromptFields,
+    PromptTemplate,
+    fill,
+    template_named,
+)
 from skill0.errors import ConfigError
 
 FIELDS = PromptFields(
@@ -22,6 +30,10 @@ def test_the_household_prompt_in_full():
     assert user == (
         "task: put a clean mug in cabinet. | holding: nothing | see: You are in the middle of a room."
     )
+
+
+def test_the_official_prompt_leaves_out_what_the_status_tells():
+    assert fill(OFFICIAL, FIELDS)[1] == "task: put a clean mug in cabinet. | holding: nothing"
 
 
 def test_the_alfworld_prompt_tells_the_task_the_commands_and_the_reply_format():
@@ -92,5 +104,5 @@ def test_asking_for_compression_needs_a_place_to_do_so():
 def test_templates_by_name():
     assert template_named("alfworld") is ALFWORLD
     assert template_named("household") is HOUSEHOLD
-    with pytest.raises(ConfigError, match="alfworld, household"):
+    with pytest.raises(ConfigError, match="alfworld, household, official"):
         template_named("kitchen")

@@ -13,10 +13,15 @@ import pytest
 from skill0.agent import AgentSettings, EpisodeState, PastTurn
 from skill0.context import PageStyle
 from skill0.envs import EnvPool, Observation, Task
+from skill0.envs.alfworld.status import REFUSED
 from skill0.skills import SkillBank, group_by_relevance
 from skill0.training.demonstrations import DemonstrationSettings
-from skill0.training.official_demonstrations import collect_official_demonstrations, official_names
-from skill0.training.official_expert import REFUSED, OfficialExpert, usual_places
+from skill0.training.official_demonstrations import (
+    collect_official_demonstrations,
+    official_names,
+    slips,
+)
+from skill0.training.official_expert import OfficialExpert, usual_places
 
 ROOT = Path(__file__).parents[2]
 
@@ -98,6 +103,35 @@ def test_a_thing_is_put_where_one_stands_beside():
     refused = (*held, ("go to shelf 1", REFUSED))
     assert choose(*refused, admissible=("move mug 1 to shelf 1",)).action == "move mug 1 to shelf 1"
     assert choose(*refused).action.startswith("go to "), "without that command: come back from elsewhere"
+
+
+def test_going_where_one_stands_says_nothing_about_shared_places():
+    here = looked("countertop 1")
+    again = choose(*here, ("go to countertop 1", REFUSED))
+    assert again.action == choose(*here).action
+
+
+def test_things_are_brought_where_the_prompt_tells_a_place():
+    """The first cabinet was looked into, and so is told no more; the second is as good."""
+    taken = ("take mug 1 from countertop 1", "You pick up the mug 1 from the countertop 1.")
+    events = (*looked("countertop 1"), taken, *looked("sofa 1"))
+    assert choose(*events, instruction="put a mug in countertop.").action == "go to countertop 2"
+
+
+def test_slips_are_commands_that_the_engine_refuses():
+    def state(*events: tuple[str, str], admissible: tuple[str, ...]) -> EpisodeState:
+        seen = [INTRO, *(observation for _, observation in events)]
+        history = tuple(PastTurn(seen[n], action) for n, (action, _) in enumerate(events))
+        task = Task("t", "alfworld", CLEAN, CLEAN_MUG)
+        return EpisodeState(task, Observation(seen[-1], CLEAN_MUG, admissible), len(events), history)
+
+    counter = ("go to countertop 1", "You arrive at countertop 1. On the countertop 1, you see a mug 1.")
+    found = slips(state(counter, admissible=("take mug 1 from countertop 1", "go to fridge 1")))
+    assert {"go to countertop 1", "open fridge 1", "take mug 2 from countertop 1"} & set(found)
+    assert "take mug 1 from countertop 1" not in found
+    taken = ("take mug 1 from countertop 1", "You pick up the mug 1 from the countertop 1.")
+    held = slips(state(counter, taken, admissible=("go to fridge 1",)))
+    assert {"move mug 1 to shelf 1", "heat mug 1 with microwave 1"} <= set(held)
 
 
 def test_a_vocabulary_for_all_games_knows_what_no_demonstration_shows():

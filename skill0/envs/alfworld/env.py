@@ -72,7 +72,7 @@ class AlfWorldEnv:
         if state["won"]:
             raise GameError(f"game {game.id!r} is won before anything is done; leave it out")
         text = state.feedback.removeprefix(_BANNER).partition("\n\nYour task is to: ")[0]
-        self._status = EpisodeStatus(text, game.instruction)
+        self._status = EpisodeStatus(text, game.instruction, tells_refused=not game.convention)
         self._steps = 0
         self._playing = True
         return self._observation(text, state)
@@ -88,7 +88,7 @@ class AlfWorldEnv:
         with self._guard():
             state, _, _ = self._engine.step(action)
         self._steps += 1
-        self._status.update(state.feedback)
+        self._status.update(state.feedback, action)
         won = bool(state["won"])
         truncated = not won and self._steps >= self.max_steps
         self._playing = not (won or truncated)

@@ -18,6 +18,12 @@ _TAKEN = re.compile(rf"^You pick up the ({_NAME}) from the ({_NAME})\.")
 _PLACED = re.compile(rf"^You move the ({_NAME}) to the ({_NAME})\.")
 _TREATED = re.compile(rf"^You (clean|heat|cool) the ({_NAME}) ")
 
+REFUSED = "Nothing happens."
+"""How the engine answers a command that it does not accept."""
+
+_MOST_REFUSED = 4
+"""Refused commands that are told, the last ones: a policy may try any number."""
+
 _STATE_AFTER = {"clean": "clean", "heat": "hot", "cool": "cool"}
 _ENDS = {"heat": "cool", "cool": "hot"}
 """What a treatment undoes."""
@@ -29,9 +35,12 @@ class EpisodeStatus:
     Args:
         intro: The first observation, which names every receptacle of the room.
         instruction: The task. Of things elsewhere, only kinds that it names are told.
+        tells_refused: Whether commands that were refused since the last accepted one are told.
     """
 
-    def __init__(self, intro: str, instruction: str = ""):
+    def __init__(self, intro: str, instruction: str = "", *, tells_refused: bool = False):
+        self._tells_refused = tells_refused
+        self._refused: list[str] = []
         self._named = set(re.findall(r"[a-z]+", instruction.lower()))
         self._unsearched = sorted(names_listed(intro), key=_by_name_and_number)
         self._at = ""
@@ -41,8 +50,13 @@ class EpisodeStatus:
         self._states: dict[str, list[str]] = {}
         self._placed: dict[str, str] = {}
 
-    def update(self, observation: str) -> None:
+    def update(self, observation: str, command: str = "") -> None:
         """Take in the engine's answer to one command."""
+        if observation.strip() != REFUSED:
+            self._refused.clear()
+        elif command:
+            others = [refused for refused in self._refused if refused != command]
+            self._refused = [*others, command][-_MOST_REFUSED:]
         if match := _ARRIVED.match(observation):
             self._at = match[1]
             self._look(observation, closed=f"The {match[1]} is closed." in observation)
@@ -70,6 +84,8 @@ class EpisodeStatus:
             found = [name for name in self._contents.get(self._at, []) if name not in self._placed]
             parts.append(f"here: {'closed' if self._closed else ', '.join(found) or 'nothing'}")
         parts.append(f"holding: {self._described(self._held) or 'nothing'}")
+        if self._refused and self._tells_refused:
+            parts.append(f"refused: {', '.join(self._refused)}")
         parts += self._elsewhere()
         parts.append(f"unsearched: {', '.join(self._unsearched) or 'none'}")
         return " | ".join(parts)

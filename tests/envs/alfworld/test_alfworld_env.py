@@ -196,6 +196,21 @@ def test_the_status_line_by_hand() -> None:
         assert str(status) == expected, observation
 
 
+def test_refused_commands_are_told_until_one_is_accepted() -> None:
+    """In official games only: households, whose prompts show the observation, are told as ever."""
+    intro = "You are in the middle of a room. Looking quickly around you, you see a fridge 1."
+    told, silent = EpisodeStatus(intro, tells_refused=True), EpisodeStatus(intro)
+    for status in (told, silent):
+        for command in ("open shelf 1", "go to shelf 1", "open shelf 1"):
+            status.update("Nothing happens.", command)
+    assert str(told) == (
+        "at: start | holding: nothing | refused: go to shelf 1, open shelf 1 | unsearched: fridge 1"
+    )
+    assert "refused" not in str(silent)
+    told.update("You arrive at fridge 1. The fridge 1 is closed.", "go to fridge 1")
+    assert "refused" not in str(told)
+
+
 @given(st.lists(st.from_regex(r"\A[a-z]{2,12} [1-9][0-9]?\Z"), max_size=8))
 def test_every_listed_receptacle_is_found(names: list[str]) -> None:
     """The engine joins with ", " and, before the last, ", and "; no receptacle at all is "nothing"."""
