@@ -4,6 +4,10 @@
 be done and to what was done to the thing in hand: "heat" and "hot", "clean", "cool". Where neither is told
 it rests on the prompt's first token. It is one more sighting (see lessons.py).
 
+*Free names.* Of several mugs here any may be taken, and any of several shelves that were not searched is as
+good to bring them to, unless one of two was put down already. What the expert happened to name is then not
+learnt, but that any of them may come (a free choice, see lessons.py).
+
 *Names told anew.* A policy that has seen "cabinet 17" five times cannot be relied upon to copy it. Names are
 single tokens, so a lesson can be told again with other numbers: those of a kind are drawn anew, and their
 order is kept, which the search goes by. A kind of which the reply names one that the prompt does not (the
@@ -26,7 +30,7 @@ from typing import Any
 from skill0.agent.policy import PolicyInput
 from skill0.envs.alfworld.placements import placements
 from skill0.training.lessons import Lesson, LessonWriter
-from skill0.training.searching_expert import TOOLS, UNLIKELY, Choice, kind
+from skill0.training.searching_expert import CLOSED, HERE, SEEN, TOOLS, UNLIKELY, Choice, kind
 
 VERBS = frozenset({"clean", "heat", "hot", "cool"})
 """Words of a task, and of what was done to a thing, that tell a treatment."""
@@ -46,7 +50,30 @@ class OfficialLessonWriter(LessonWriter):
             return lesson
         query = len(lesson.turn.prompt_ids) + completion.index(key) - 1
         mark = (query, self._verbs(lesson.turn.prompt_ids) or (0,))
-        return replace(lesson, sightings=(*lesson.sightings, mark))
+        lesson = replace(lesson, sightings=(*lesson.sightings, mark))
+        return lesson if choice.among else self._freed(lesson, choice)
+
+    def _freed(self, lesson: Lesson, choice: Choice) -> Lesson:
+        """The lesson with a free choice of the first name in its command, where others are as good."""
+        prompt, completion = lesson.turn.prompt_ids, lesson.turn.completion_ids
+        place = next((n for n, token in enumerate(completion) if self._kind(token)), None)
+        if place is None:
+            return lesson
+        name, parts = completion[place], self._parts(prompt)
+        part = "here" if choice.reason == HERE else "unsearched"
+        same = [n for n, token in enumerate(prompt) if self._kind(token) == self._kind(name)]
+        sources = tuple(n for n in same if parts[n] == part)
+        options = tuple(prompt[n] for n in sources)
+        bound = any(parts[n] == "placed" for n in same) and part == "unsearched"
+        if name not in options or len(options) < 2 or bound or choice.reason in (SEEN, CLOSED):
+            return lesson
+        query = len(prompt) + place - 1
+        return replace(
+            lesson,
+            learned=tuple(number != place for number in range(len(completion))),
+            choice=(query, options),
+            copies=(*(copy for copy in lesson.copies if copy[0] != query), (query, sources)),
+        )
 
     def _verbs(self, prompt_ids: Sequence[int]) -> tuple[int, ...]:
         """Where the task and the thing in hand tell of a treatment."""
@@ -73,6 +100,7 @@ class Renaming:
         self.bare = {name: token for token, name in spellings.items() if name in self.numbers}
         self.kinds = {token: name for name, token in self.bare.items()}
         self.named = {token: (name, n) for name, found in self.numbers.items() for n, token in found.items()}
+        self.told = {token for token, name in spellings.items() if name in (HERE, SEEN, CLOSED)}
         free = sorted(set(self.bare) - fixed)
         self.things = [name for name in free if name in known.objects and name not in places]
         self.places = [name for name in free if name in places]
@@ -81,7 +109,7 @@ class Renaming:
         """The lesson, told anew."""
         prompt, completion = lesson.turn.prompt_ids, lesson.turn.completion_ids
         told, named = self._numbers(prompt), self._numbers((*prompt, *completion))
-        swapped = {} if lesson.choice else self._swapped(prompt, named, draw)
+        swapped = {} if self._searches(completion) else self._swapped(prompt, named, draw)
         other = {self.bare[name]: self.bare[new] for name, new in swapped.items()}
         for name, found in list(named.items()):
             known = self.numbers[swapped.get(name, name)]
@@ -91,6 +119,11 @@ class Renaming:
             for number, new in zip(numbers, drawn, strict=True):
                 other[self.numbers[name][number]] = known[new]
         return _with_tokens(lesson, other)
+
+    def _searches(self, completion: Sequence[int]) -> bool:
+        """Whether a reply goes by what is usually kept where: its thought is of a thing that is neither here
+        nor seen, nor maybe in what is closed here."""
+        return completion[1] in self.kinds and completion[3] not in self.told
 
     def _swapped(
         self, prompt: Sequence[int], named: Mapping[str, set[int]], draw: random.Random

@@ -115,10 +115,36 @@ def test_where_nothing_depends_on_them_kinds_change_too(processor, lessons):
 
 def test_marks_stand(lessons, processor):
     new = Renaming(processor.tokenizer)(lessons[1], random.Random(0))
-    turn = lessons[1].turn
-    assert new == replace(lessons[1], turn=replace(
-        turn, prompt_ids=new.turn.prompt_ids, completion_ids=new.turn.completion_ids
-    ))  # fmt: skip
+    ids = {"prompt_ids": new.turn.prompt_ids, "completion_ids": new.turn.completion_ids}
+    assert new == replace(lessons[1], turn=replace(lessons[1].turn, **ids), choice=new.choice)
+
+
+def test_names_that_are_as_good_are_a_free_choice(lessons, processor):
+    """Either mug may be taken; there is one shelf to go to, and one mug in hand."""
+    search, take, carry, back = lessons
+    tokens = spelled(processor, take)
+    query, options = take.choice
+    assert tokens[query] == "take"
+    assert [processor.tokenizer.decode([token]) for token in options] == ["mug 3", "mug 1"]
+    (sources,) = (places for at, places in take.copies if at == query)
+    assert [tokens[place] for place in sources] == ["mug 3", "mug 1"]
+    assert not take.learned[query + 1 - len(take.turn.prompt_ids)]
+    assert search.choice is not None, "a search has its own"
+    assert carry.choice is back.choice is None
+
+
+def test_where_one_of_two_was_put_the_other_goes_too(processor):
+    writer = OfficialLessonWriter(processor, PromptEncoder(processor), AGENT)
+    placed = (
+        "task: put two mug in shelf. | at: desk 1 | here: nothing | holding: mug 3 | "
+        "placed: mug 1 at shelf 2 | unsearched: shelf 1, shelf 3"
+    )
+    page = ContextRenderer().page([], AGENT.style)
+    there = Choice("put", "shelf", "go to shelf 2")
+    (lesson,) = writer.action_lessons(
+        replace(episode(), prompts=(PolicyInput("", placed, page),), choices=(there,))
+    )
+    assert lesson.choice is None
 
 
 def test_a_timetable_tells_lessons_of_official_prompts_anew(processor):
