@@ -147,6 +147,9 @@ class Skill0Config(GRPOConfig):
             A skill arm that always wins has no advantages, so `"advantage"` then learns nothing from it.
         internalization_tokens (`str`, *optional*, defaults to `"action"`):
             What is imitated: the `"action"` (SIRI), or the whole `"reply"`, thought included.
+        internalization_mean (`str`, *optional*, defaults to `"open"`):
+            What the loss is a mean over: tokens whose gate is `"open"`, or all such tokens of the `"round"`.
+            Under `"open"` a single group that won by luck moves the policy as much as a whole round does.
 
         > Parameters that control the estimator
 
@@ -217,6 +220,7 @@ class Skill0Config(GRPOConfig):
     internalization_clip: float = 1.0
     internalization_weighting: str = "advantage"
     internalization_tokens: str = "action"
+    internalization_mean: str = "open"
 
     group_statistics: str = "trajectory"
     loss_mean: str = "trajectory"
@@ -296,6 +300,7 @@ class Skill0Config(GRPOConfig):
             clip=self.internalization_clip,
             weighting=self.internalization_weighting,
             tokens=self.internalization_tokens,
+            mean=self.internalization_mean,
         )
 
     def rollout_sampling(self) -> Sampling:

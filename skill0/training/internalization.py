@@ -6,12 +6,13 @@ reconstruction that fits all they say, not the paper's own print:
     effect    Delta_g = mean reward of the group's skill arm - mean reward of its plain arm
     gate      g = 1[skill used] * 1[Delta_g > 0] * 1[action token]
     weight    w = clip(advantage, 0, c)
-    loss      L = - sum(g * w * log pi(token | plain context)) / max(1, sum(g))
+    loss      L = - sum(g * w * log pi(token | plain context)) / max(1, N)
     share     lambda(k) = lambda_max * min(1, (k - k0) / K), 0 before step k0
 
 The tokens were sampled with skills in context and are scored without, so there are no old log-probabilities
 and there is no importance ratio: `logprobs` must come from a forward pass over the plain prompt, which
-plain_view.py makes. The sum over g runs over a whole round and all processes.
+plain_view.py makes. N is sum(g), or the number of all such tokens in the round: see `InternalizationSettings`.
+Either is taken over a whole round and all processes.
 
 Chosen where the accounts are silent: hard labels instead of a distribution; a lower bound of 0 on the weight;
 a skill was used if skill files were in the context. Deviations: the gate asks that the episode was won, too
@@ -32,6 +33,7 @@ from skill0.errors import ConfigError
 
 WEIGHTINGS = ("advantage", "effect", "uniform")
 TOKENS = ("action", "reply")
+MEANS = ("open", "round")
 
 
 @dataclass(frozen=True)
@@ -40,7 +42,9 @@ class InternalizationSettings:
 
     `clip` is c. `weighting` says what a turn's weight is before it is clipped to [0, c]: its "advantage"
     (SIRI), its group's "effect" Delta_g, or 1 ("uniform"). `tokens`: the "action" tokens (SIRI) or the whole
-    "reply". Raises `ConfigError` when a figure is out of range; names are those of `Skill0Config`.
+    "reply". `mean`: the denominator N counts the "open" gates, or those tokens in all turns of the "round",
+    of both arms and of groups without pairs, so that the loss fades as gates close.
+    Raises `ConfigError` when a figure is out of range; names are those of `Skill0Config`.
     """
 
     weight: float = 0.0
@@ -49,6 +53,7 @@ class InternalizationSettings:
     clip: float = 1.0
     weighting: str = "advantage"
     tokens: str = "action"
+    mean: str = "open"
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.weight) and self.weight >= 0):
@@ -64,6 +69,8 @@ class InternalizationSettings:
             raise ConfigError(f"internalization_weighting={self.weighting!r} must be one of {WEIGHTINGS}")
         if self.tokens not in TOKENS:
             raise ConfigError(f"internalization_tokens={self.tokens!r} must be one of {TOKENS}")
+        if self.mean not in MEANS:
+            raise ConfigError(f"internalization_mean={self.mean!r} must be one of {MEANS}")
 
 
 def treatment_effects(
@@ -107,8 +114,8 @@ def internalization_loss(
     Args:
         logprobs: of the reply tokens in the *plain* context, (turns, tokens).
         imitated: the gate g of every token, bool (turns, tokens).
-        weights: w / max(1, sum(g)) of every turn, constants here, (turns,). The sum is one number for the
-            whole round, so L does not depend on how turns are cut into batches and spread over processes.
+        weights: w / max(1, N) of every turn, constants here, (turns,). N is one number for the whole round,
+            so L does not depend on how turns are cut into batches and spread over processes.
     """
     # `where`, not a product: a closed position may hold anything, and 0 * inf is not 0.
     return torch.where(imitated, -logprobs * weights.detach()[:, None], 0.0).sum()

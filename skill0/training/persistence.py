@@ -8,13 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 from accelerate.utils import broadcast_object_list
 
-from skill0.errors import CheckpointError
+from skill0.errors import CheckpointError, ConfigError
 from skill0.training import checkpoints, trl_internals
 from skill0.training.checkpoints import Skill0State
 from skill0.training.pairing import PairsSoFar
 
 if TYPE_CHECKING:
     from skill0.training.trainer import Skill0Trainer
+
+
+REFERENCE_FOLDER = "reference"
+"""Below a checkpoint: the reference policy, where it is not simply the model that training began with."""
 
 
 def save(trainer: Skill0Trainer, run_dir: Path, write: Callable[[Path], None]) -> None:
@@ -29,6 +33,8 @@ def save(trainer: Skill0Trainer, run_dir: Path, write: Callable[[Path], None]) -
     with checkpoints.staged(final, is_main=main, wait=trainer.accelerator.wait_for_everyone) as staging:
         with trl_internals.without_push(trainer):
             write(staging)
+        if main and trainer.args.sync_ref_model:
+            _reference(trainer).save_pretrained(str(staging / final.name / REFERENCE_FOLDER))
         trainer.accelerator.wait_for_everyone()
         _name_best(trainer, staging, final)
         if main:
@@ -98,6 +104,34 @@ def load_weights(model: Any, folder: str | Path) -> None:
     model.load_state_dict(source.state_dict(), strict=True)
 
 
+def check_reference(trainer: Skill0Trainer) -> None:
+    """Raises `ConfigError` where a reference policy that moves could not be saved whole."""
+    if trainer.args.sync_ref_model and not trl_internals.whole_weights(trainer):
+        raise ConfigError(
+            "sync_ref_model=True moves the reference policy, so a checkpoint must hold it, which is not "
+            "supported with DeepSpeed, FSDP or an adapter; switch it off, or train without those"
+        )
+
+
+def load_reference(trainer: Skill0Trainer, folder: str | Path) -> None:
+    """Put the reference policy back to what it was at a checkpoint, where it moves (`sync_ref_model`).
+
+    Without this a resumed run would pull the policy towards the model that the whole run began with.
+    """
+    if trainer.args.sync_ref_model:
+        saved = Path(folder) / REFERENCE_FOLDER
+        if not saved.is_dir():
+            raise CheckpointError(
+                f"{folder} holds no reference policy, but sync_ref_model=True moves it; resume with the "
+                "settings that the checkpoint was written with"
+            )
+        load_weights(_reference(trainer), saved)
+
+
+def _reference(trainer: Skill0Trainer) -> Any:
+    return trainer.accelerator.unwrap_model(trainer.ref_model)
+
+
 def _digest(trainer: Skill0Trainer) -> str:
     return "" if trainer.bank is None else trainer.bank.digest
 
@@ -108,7 +142,12 @@ def _require_space(trainer: Skill0Trainer, run_dir: Path) -> None:
     if trainer.args.should_save:
         run_dir.mkdir(parents=True, exist_ok=True)
         try:
-            checkpoints.require_space(run_dir, checkpoints.checkpoint_bytes(trainer.model))
+            needed = checkpoints.checkpoint_bytes(trainer.model)
+            if trainer.args.sync_ref_model:
+                needed += sum(
+                    weight.numel() * weight.element_size() for weight in _reference(trainer).parameters()
+                )
+            checkpoints.require_space(run_dir, needed)
         except CheckpointError as error:
             problem = [error]
     if trainer.accelerator.num_processes > 1:

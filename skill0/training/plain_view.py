@@ -68,6 +68,11 @@ def plain_turn(
     )
 
 
+def tokens_of(turn: Turn, settings: InternalizationSettings) -> tuple[bool, ...]:
+    """Which tokens of a reply would be imitated, were its gate open."""
+    return (True,) * len(turn.completion_ids) if settings.tokens == "reply" else turn.action_mask
+
+
 def choose(
     trajectories: Sequence[Trajectory],
     groups: Sequence[int],
@@ -87,8 +92,7 @@ def choose(
             continue
         assert effect is not None
         for place, (turn, advantage) in enumerate(zip(trajectory.turns, values, strict=True)):
-            whole = (True,) * len(turn.completion_ids)
-            tokens = whole if settings.tokens == "reply" else turn.action_mask
+            tokens = tokens_of(turn, settings)
             if turn.valid and any(tokens):
                 weight = turn_weight(advantage, effect, settings)
                 chosen.append(Chosen(trajectory, place, weight, tokens))
@@ -113,8 +117,10 @@ def turns_to_internalize(
     chosen = choose(trajectories, groups, advantages, effects, settings)
     tokens = [sum(item.tokens) for item in chosen]
     weighted = sum(item.weight * count for item, count in zip(chosen, tokens, strict=True))
-    parts = gather_object([(sum(tokens), len(chosen), weighted)])
-    open_gates, open_turns, weight = (sum(part[column] for part in parts) for column in range(3))
+    played = sum(sum(tokens_of(turn, settings)) for item in trajectories for turn in item.turns)
+    parts = gather_object([(sum(tokens), len(chosen), weighted, played)])
+    open_gates, open_turns, weight, played = (sum(part[column] for part in parts) for column in range(4))
+    denominator = max(1, open_gates if settings.mean == "open" else played)
     turns = [
         TrainingTurn(
             plain_turn(
@@ -122,7 +128,7 @@ def turns_to_internalize(
             ),
             advantage=0.0,
             weight=0.0,
-            imitation=item.weight / max(1, open_gates),
+            imitation=item.weight / denominator,
             imitated=item.tokens,
         )
         for item in chosen

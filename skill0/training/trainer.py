@@ -154,6 +154,7 @@ class Skill0Trainer(GRPOTrainer):
                 callbacks=callbacks,
                 optimizers=optimizers,
             )
+        persistence.check_reference(self)
         self.loss_settings = args.loss_settings()
         self.internalization = args.internalization_settings()
         self.reward_settings = args.reward_settings()
@@ -393,6 +394,7 @@ class Skill0Trainer(GRPOTrainer):
             )
         else:
             super()._load_from_checkpoint(resume_from_checkpoint, model)
+        persistence.load_reference(self, resume_from_checkpoint)
 
     def _load_best_model(self) -> None:
         best = self.state.best_model_checkpoint

@@ -31,6 +31,16 @@ RUN: dict[str, Any] = {
     "save_steps": 1,
     "logging_steps": 2,
     "learning_rate": 3e-3,
+    # Half of the groups are pairs, whose effects add up from one decision of the curriculum to the next, and
+    # the reference policy moves at steps 3 and 6: a resumed run must find both in its checkpoint.
+    "paired_fraction": 0.5,
+    "helpfulness_from": "both",
+    "internalization_weight": 1.0,
+    "internalization_warmup_steps": 4,
+    "beta": 0.05,
+    "sync_ref_model": True,
+    "ref_model_sync_steps": 3,
+    "ref_model_mixup_alpha": 0.9,
 }
 
 

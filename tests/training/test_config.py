@@ -79,6 +79,7 @@ def test_parts_are_handed_to_those_who_need_them(tmp_path: Path) -> None:
         ({"internalization_warmup_steps": 0}, "internalization_warmup_steps=0"),
         ({"internalization_weighting": "reward"}, "internalization_weighting='reward'"),
         ({"internalization_tokens": "thought"}, "internalization_tokens='thought'"),
+        ({"internalization_mean": "batch"}, "internalization_mean='batch'"),
         ({"helpfulness_from": "guesses"}, "helpfulness_from='guesses'"),
         ({"helpfulness_from": "paired"}, "helpfulness_from='paired' needs paired groups"),
         (

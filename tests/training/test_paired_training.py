@@ -193,6 +193,16 @@ class TestGradient:
         _, windows = self.round_of(colours_policy, tmp_path, policy_weight=0.0)
         assert all(item.imitation and not item.weight for item in items_of(windows))
 
+    @pytest.mark.parametrize(("mean", "in_all"), [("open", 1.0), ("round", 0.5)])
+    def test_what_the_loss_is_a_mean_over(
+        self, colours_policy: Path, tmp_path: Path, mean: str, in_all: float
+    ) -> None:
+        # All of the skill arm is imitated, with weight 1; it holds half of the round's replies, each a word.
+        trainer = make_trainer(colours_policy, tmp_path, **self.SETTINGS, internalization_mean=mean)
+        use_reader(trainer, told=1.0, guessed=0.0)
+        items = items_of(make_round(trainer))
+        assert sum(item.imitation * sum(item.imitated) for item in items) == pytest.approx(in_all)
+
     def test_masked_tokens_leave_no_trace(self, colours_policy: Path, tmp_path: Path) -> None:
         # Where every arm is flat only the internalization loss is left. The last token that counts in it is
         # the action's: other tokens after it change neither the loss nor, to the last bit, its gradient.

@@ -44,6 +44,35 @@ def test_resuming_really_loads_the_weights(run: Any, colours_policy: Path) -> No
     assert torch.equal(parameters(other), parameters(run))
 
 
+def test_a_reference_that_moves_is_saved_and_found_again(colours_policy: Path, tmp_path: Path) -> None:
+    moving = {
+        **SAVING,
+        "beta": 0.05,
+        "sync_ref_model": True,
+        "ref_model_sync_steps": 1,
+        "ref_model_mixup_alpha": 1.0,
+    }
+    trainer = make_trainer(colours_policy, tmp_path, **moving)
+    trainer.train()
+
+    def reference(of: Any) -> torch.Tensor:
+        return torch.cat([p.detach().double().flatten() for p in of.ref_model.parameters()])
+
+    assert torch.equal(reference(trainer), parameters(trainer))  # taken over whole, after the last step
+    other = make_trainer(colours_policy, tmp_path, **moving)
+    assert not torch.equal(reference(other), reference(trainer))
+    other._load_from_checkpoint(str(trainer.args.run_folder / "checkpoint-2"))
+    assert torch.equal(reference(other), reference(trainer))
+
+
+def test_a_checkpoint_without_the_reference_is_refused(
+    run: Any, colours_policy: Path, tmp_path: Path
+) -> None:
+    moving = make_trainer(colours_policy, tmp_path, **SAVING, beta=0.05, sync_ref_model=True)
+    with pytest.raises(CheckpointError, match="holds no reference policy, but sync_ref_model=True moves it"):
+        moving._load_from_checkpoint(str(run.args.run_folder / "checkpoint-2"))
+
+
 def test_bfloat16_weights_come_back_exactly(run: Any, tmp_path: Path) -> None:
     from transformers import AutoModelForImageTextToText
 
