@@ -150,6 +150,9 @@ class Skill0Config(GRPOConfig):
         internalization_mean (`str`, *optional*, defaults to `"open"`):
             What the loss is a mean over: tokens whose gate is `"open"`, or all such tokens of the `"round"`.
             Under `"open"` a single group that won by luck moves the policy as much as a whole round does.
+        internalization_replay (`int`, *optional*, defaults to `0`):
+            Earlier rounds whose imitated turns are imitated again with each round: the loss is the mean over
+            these rounds and the newest. Costs a forward and a backward pass of those turns, and no episodes.
 
         > Parameters that control the estimator
 
@@ -221,6 +224,7 @@ class Skill0Config(GRPOConfig):
     internalization_weighting: str = "advantage"
     internalization_tokens: str = "action"
     internalization_mean: str = "open"
+    internalization_replay: int = 0
 
     group_statistics: str = "trajectory"
     loss_mean: str = "trajectory"
@@ -301,6 +305,7 @@ class Skill0Config(GRPOConfig):
             weighting=self.internalization_weighting,
             tokens=self.internalization_tokens,
             mean=self.internalization_mean,
+            replay=self.internalization_replay,
         )
 
     def rollout_sampling(self) -> Sampling:

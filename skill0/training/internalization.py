@@ -11,7 +11,7 @@ reconstruction that fits all they say, not the paper's own print:
 
 The tokens were sampled with skills in context and are scored without, so there are no old log-probabilities
 and there is no importance ratio: `logprobs` must come from a forward pass over the plain prompt, which
-plain_view.py makes. N is sum(g), or the number of all such tokens in the round: see `InternalizationSettings`.
+plain_view.py makes. N is sum(g), or the number of all such tokens in the round (`InternalizationSettings`).
 Either is taken over a whole round and all processes.
 
 Chosen where the accounts are silent: hard labels instead of a distribution; a lower bound of 0 on the weight;
@@ -43,7 +43,8 @@ class InternalizationSettings:
     `clip` is c. `weighting` says what a turn's weight is before it is clipped to [0, c]: its "advantage"
     (SIRI), its group's "effect" Delta_g, or 1 ("uniform"). `tokens`: the "action" tokens (SIRI) or the whole
     "reply". `mean`: the denominator N counts the "open" gates, or those tokens in all turns of the "round",
-    of both arms and of groups without pairs, so that the loss fades as gates close.
+    of both arms and of groups without pairs, so that the loss fades as gates close. `replay`: so many earlier
+    rounds are imitated again (replay.py).
     Raises `ConfigError` when a figure is out of range; names are those of `Skill0Config`.
     """
 
@@ -54,6 +55,7 @@ class InternalizationSettings:
     weighting: str = "advantage"
     tokens: str = "action"
     mean: str = "open"
+    replay: int = 0
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.weight) and self.weight >= 0):
@@ -69,6 +71,8 @@ class InternalizationSettings:
             raise ConfigError(f"internalization_weighting={self.weighting!r} must be one of {WEIGHTINGS}")
         if self.tokens not in TOKENS:
             raise ConfigError(f"internalization_tokens={self.tokens!r} must be one of {TOKENS}")
+        if self.replay < 0:
+            raise ConfigError(f"internalization_replay={self.replay} must not be negative")
         if self.mean not in MEANS:
             raise ConfigError(f"internalization_mean={self.mean!r} must be one of {MEANS}")
 

@@ -6,12 +6,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accelerate.utils import broadcast_object_list
+from accelerate.utils import broadcast_object_list, gather_object
 
 from skill0.errors import CheckpointError, ConfigError
 from skill0.training import checkpoints, trl_internals
 from skill0.training.checkpoints import Skill0State
 from skill0.training.pairing import PairsSoFar
+from skill0.training.replay import read_replay, to_json, write_replay
 
 if TYPE_CHECKING:
     from skill0.training.trainer import Skill0Trainer
@@ -29,6 +30,7 @@ def save(trainer: Skill0Trainer, run_dir: Path, write: Callable[[Path], None]) -
     final = run_dir / f"checkpoint-{trainer.state.global_step}"
     _require_space(trainer, run_dir)
     state = current_state(trainer)
+    replay = gather_object([to_json(trainer.replayed)])
     main = trainer.args.should_save
     with checkpoints.staged(final, is_main=main, wait=trainer.accelerator.wait_for_everyone) as staging:
         with trl_internals.without_push(trainer):
@@ -39,6 +41,8 @@ def save(trainer: Skill0Trainer, run_dir: Path, write: Callable[[Path], None]) -
         _name_best(trainer, staging, final)
         if main:
             checkpoints.write_state(staging / final.name, state)
+            if trainer.internalization.replay:
+                write_replay(staging / final.name, replay)
     trl_internals.after_rename(trainer, str(run_dir), str(final))
 
 
@@ -83,6 +87,9 @@ def resume(trainer: Skill0Trainer, folder: Path) -> Skill0State:
     trainer.helpfulness = dict(state.helpfulness)
     trainer.helpfulness_paired = dict(state.helpfulness_paired)
     trainer.pairs = PairsSoFar.from_json(state.pairs) if state.pairs else PairsSoFar()
+    if trainer.internalization.replay:
+        processes = trainer.accelerator
+        trainer.replayed = read_replay(folder, processes.process_index, processes.num_processes)
     return state
 
 

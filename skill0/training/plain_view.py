@@ -19,6 +19,7 @@ from accelerate.utils import gather_object
 
 from skill0.agent.prompting import build_input
 from skill0.training.internalization import InternalizationSettings, passes_gate, share, turn_weight
+from skill0.training.replay import remembered, with_earlier
 from skill0.training.turn_buffer import TrainingTurn
 
 if TYPE_CHECKING:
@@ -134,8 +135,14 @@ def turns_to_internalize(
         for item in chosen
         if item.weight > 0.0
     ]
+    figures: dict[str, float] = {}
+    if settings.replay:
+        newest = tuple(turns)
+        turns = with_earlier(newest, trainer.replayed)
+        figures["internalization/replayed_rounds"] = float(len(trainer.replayed))
+        trainer.replayed = remembered(newest, trainer.replayed, settings.replay)
     measured = [effect for effect in effects.values() if effect is not None]
-    figures = {"internalization/tokens": float(open_gates), "internalization/turns": float(open_turns)}
+    figures |= {"internalization/tokens": float(open_gates), "internalization/turns": float(open_turns)}
     if open_gates:
         figures["internalization/weight"] = weight / open_gates
     if measured:

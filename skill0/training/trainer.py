@@ -41,6 +41,7 @@ from skill0.training.loss import STATISTICS, policy_loss
 from skill0.training.metrics import evaluation_metrics
 from skill0.training.pairing import PairsSoFar
 from skill0.training.preparation import TaskSampler
+from skill0.training.replay import Round
 from skill0.training.rollout import TrainerPolicy, VllmPolicy, derived_seed, without_vision_tokens
 from skill0.training.turn_buffer import TrainingTurn, collate_training_turns
 
@@ -167,6 +168,7 @@ class Skill0Trainer(GRPOTrainer):
         self.helpfulness: dict[str, float] = {}
         self.helpfulness_paired: dict[str, float] = {}
         self.pairs = PairsSoFar()
+        self.replayed: tuple[Round, ...] = ()
         self.loss_sums = torch.zeros(len(STATISTICS), dtype=torch.float64)
         self.internalization_sum = torch.zeros(1, dtype=torch.float64)
         self.seconds = {"learning": 0.0, "round": 0.0}

@@ -20,6 +20,8 @@ PAIRED: dict[str, Any] = {
     "internalization_weight": 0.5,
     "internalization_weighting": "effect",
     "internalization_tokens": "reply",
+    "internalization_mean": "round",
+    "internalization_replay": 2,
     "helpfulness_from": "paired",
     "helpfulness_filter": "none",
     "num_stages": None,

@@ -37,6 +37,7 @@ RUN: dict[str, Any] = {
     "helpfulness_from": "both",
     "internalization_weight": 1.0,
     "internalization_warmup_steps": 4,
+    "internalization_replay": 1,
     "beta": 0.05,
     "sync_ref_model": True,
     "ref_model_sync_steps": 3,
