@@ -172,8 +172,11 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """sha256 over everything but the output folder: two runs with one digest are the same run."""
-        content = {key: value for key, value in self.as_dict().items() if key != "output_dir"}
+        """sha256 over everything but the output folder and the record that is shown beside the results: two
+        runs with one digest are the same run."""
+        evaluation = dataclasses.replace(self.evaluation, recorded=None)
+        whole = dataclasses.replace(self, evaluation=evaluation).as_dict()
+        content = {key: value for key, value in whole.items() if key != "output_dir"}
         return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 

@@ -35,8 +35,8 @@ if TYPE_CHECKING:
     from skill0.training.trainer import Skill0Trainer
 
 RANDOM = "random policy"
-PLAIN_GRPO = "plain_grpo"
-"""The study's name for training that never sees a skill."""
+RECORDED = {"default": "this recipe", "plain_grpo": "plain GRPO"}
+"""Arms of the study that are told beside a run, and what they are called there."""
 RESULTS_SCHEMA = 1
 
 
@@ -233,7 +233,7 @@ def _draw(
 
 def summary_table(results: Mapping[str, Any], recorded: Sequence[RecordedArm] = ()) -> Table:
     """The last thing on the terminal: success on held-out tasks and context tokens, before and after, and
-    beside it plain GRPO's from the record of the study."""
+    beside it what the study recorded over seeds, of this recipe and of plain GRPO."""
     table = Table(title="Held-out tasks, each played once", title_justify="left")
     for column in ("arm", "when", "success in % [95 %]", "tokens a turn"):
         table.add_column(column)
@@ -244,9 +244,9 @@ def summary_table(results: Mapping[str, Any], recorded: Sequence[RecordedArm] = 
             context = "-" if arm == RANDOM else f"{tokens['text']:.0f} text + {tokens['visual']:.0f} visual"
             table.add_row(arm, "-" if arm == RANDOM else when, success, context)
     for found in recorded:
-        if (found.arm, found.context, found.when) == (PLAIN_GRPO, WITHOUT, "after"):
-            table.add_row(f"{WITHOUT}, plain GRPO", "recorded", found.text, "")
-            table.caption = f"recorded by: {COMMAND} {PLAIN_GRPO}"
+        if found.arm in RECORDED and (found.context, found.when) == (WITHOUT, "after"):
+            table.add_row(f"{WITHOUT}, {RECORDED[found.arm]}", "recorded", found.text, "")
+            table.caption = f"recorded: means over seeds, by {COMMAND} {' '.join(RECORDED)}"
     return table
 
 

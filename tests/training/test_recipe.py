@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -68,6 +69,8 @@ def test_the_digest_tells_two_runs_apart_but_not_two_folders(write):
     recipe = load_recipe(write(SMALL))
     assert load_recipe(write(SMALL), output_dir="elsewhere").digest == recipe.digest
     assert load_recipe(write(SMALL), seed=1).digest != recipe.digest
+    told = replace(recipe, evaluation=replace(recipe.evaluation, recorded="study.json"))
+    assert told.digest == recipe.digest  # what is only shown beside a run changes nothing in it
 
 
 @pytest.mark.parametrize(
