@@ -74,3 +74,13 @@ def attention_inputs(model: Any, layers: Iterable[int]) -> Iterator[dict[int, At
     finally:
         for handle in handles:
             handle.remove()
+
+
+@torch.no_grad()
+def start_copying(model: Any, layer: int) -> None:
+    """Start a layer's attention as one that passes on what it attends to: each head's output map becomes the
+    transpose of its value map, and both together nearly the identity. A layer with fewer value heads than
+    heads stays as it is."""
+    attention = model.model.language_model.layers[layer].self_attn
+    if attention.num_key_value_groups == 1:
+        attention.o_proj.weight.copy_(attention.v_proj.weight.T)

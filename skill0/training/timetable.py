@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 FIRST_FACTS = 4
 """Facts on a page at the start of the reading stage."""
 
+TOLD_ANEW = 0.5
+"""Share of the lessons from official games that are told with other names."""
+
 _FULL_PAGE = 16
 """About as many facts as the skill files of one task state."""
 
@@ -74,7 +77,9 @@ class Timetable:
         lessons += draw.sample(self.plain, min(settings.plain_lessons, len(self.plain)))
         if step >= settings.reading_steps:
             lessons += draw.sample(self.skilled, min(settings.skilled_lessons, len(self.skilled)))
-        return lessons if self.renaming is None else [self.renaming(lesson, draw) for lesson in lessons]
+        if self.renaming is None:
+            return lessons
+        return [self.renaming(lesson, draw) if draw.random() < TOLD_ANEW else lesson for lesson in lessons]
 
     def _facts(self, step: int, draw: random.Random) -> int:
         """Facts on this step's pages: more and more during the reading stage, now and then fewer."""

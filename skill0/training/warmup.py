@@ -31,6 +31,7 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import nn
 
 from skill0.errors import CheckpointError, ConfigError
+from skill0.training.attention import start_copying
 from skill0.training.checkpoints import checkpoint_bytes, newest_checkpoint, require_space, staged
 from skill0.training.lesson_losses import Loss, lesson_losses, loss_counts
 from skill0.training.searching_expert import kind
@@ -247,6 +248,8 @@ class _Warmup:
         self.timetable = Timetable(processor, demonstrations, settings)
         if new:
             relate_names(model, processor.tokenizer)
+            if self.timetable.renaming is not None:
+                start_copying(model, len(model.model.language_model.layers) // 2)
         self.pad_id: int = processor.tokenizer.pad_token_id
         self.image_id: int = processor.image_token_id
         with torch.random.fork_rng(devices=[]):

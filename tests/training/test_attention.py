@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from classroom import pupil
 
-from skill0.training.attention import attention_inputs
+from skill0.training.attention import attention_inputs, start_copying
 
 
 def test_the_weights_are_those_of_the_eager_implementation():
@@ -30,3 +30,19 @@ def test_no_hook_stays_behind():
     with attention_inputs(model, (0,)):
         pass
     assert not model.model.language_model.layers[0].self_attn._forward_pre_hooks
+
+
+def test_a_layer_that_starts_copying_passes_on_what_it_attends_to():
+    """A state comes out of value and output map much like itself; before, it comes out as anything."""
+    model, _ = pupil()
+    attention = model.model.language_model.layers[1].self_attn
+    states = torch.randn(50, attention.v_proj.in_features, generator=torch.Generator().manual_seed(0))
+
+    def likeness() -> torch.Tensor:
+        with torch.no_grad():
+            passed = attention.o_proj(attention.v_proj(states) - attention.v_proj.bias)
+        return torch.cosine_similarity(passed, states)
+
+    assert likeness().mean().abs() < 0.2
+    start_copying(model, 1)
+    assert likeness().min() > 0.3
