@@ -117,7 +117,9 @@ def _turn_as_json(turn: Turn) -> dict[str, Any]:
 
 def _turn(content: Mapping[str, Any]) -> Turn:
     page = content["page"]
-    values = {name: tuple(value) if isinstance(value, list) else value for name, value in content.items()}
+    values: dict[str, Any] = {
+        name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
+    }
     if page is not None:
         values["page"] = Page(np.array(page["ids"], dtype=np.uint16), PageStyle(**page["style"]))
     return Turn(**values)
