@@ -30,7 +30,7 @@ def save(trainer: Skill0Trainer, run_dir: Path, write: Callable[[Path], None]) -
     final = run_dir / f"checkpoint-{trainer.state.global_step}"
     _require_space(trainer, run_dir)
     state = current_state(trainer)
-    replay = gather_object([to_json(trainer.replayed)])
+    replay = gather_object([to_json(trainer.replayed)]) if trainer.internalization.replay else []
     main = trainer.args.should_save
     with checkpoints.staged(final, is_main=main, wait=trainer.accelerator.wait_for_everyone) as staging:
         with trl_internals.without_push(trainer):
@@ -41,7 +41,7 @@ def save(trainer: Skill0Trainer, run_dir: Path, write: Callable[[Path], None]) -
         _name_best(trainer, staging, final)
         if main:
             checkpoints.write_state(staging / final.name, state)
-            if trainer.internalization.replay:
+            if replay:
                 write_replay(staging / final.name, replay)
     trl_internals.after_rename(trainer, str(run_dir), str(final))
 
@@ -88,8 +88,8 @@ def resume(trainer: Skill0Trainer, folder: Path) -> Skill0State:
     trainer.helpfulness_paired = dict(state.helpfulness_paired)
     trainer.pairs = PairsSoFar.from_json(state.pairs) if state.pairs else PairsSoFar()
     if trainer.internalization.replay:
-        processes = trainer.accelerator
-        trainer.replayed = read_replay(folder, processes.process_index, processes.num_processes)
+        ranks = trainer.accelerator
+        trainer.replayed = read_replay(folder, ranks.process_index, ranks.num_processes)
     return state
 
 

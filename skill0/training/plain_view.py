@@ -20,7 +20,7 @@ from accelerate.utils import gather_object
 from skill0.agent.prompting import build_input
 from skill0.training.internalization import InternalizationSettings, passes_gate, share, turn_weight
 from skill0.training.replay import remembered, with_earlier
-from skill0.training.turn_buffer import TrainingTurn
+from skill0.training.turn_buffer import TrainingTurn, imitation_turn
 
 if TYPE_CHECKING:
     from skill0.agent import AgentSettings, Trajectory, Turn
@@ -123,26 +123,23 @@ def turns_to_internalize(
     open_gates, open_turns, weight, played = (sum(part[column] for part in parts) for column in range(4))
     denominator = max(1, open_gates if settings.mean == "open" else played)
     turns = [
-        TrainingTurn(
+        imitation_turn(
             plain_turn(
                 item.trajectory, item.place, trainer.agent_settings, trainer.renderer, trainer.encoder
             ),
-            advantage=0.0,
-            weight=0.0,
-            imitation=item.weight / denominator,
-            imitated=item.tokens,
+            item.weight / denominator,
+            item.tokens,
         )
         for item in chosen
         if item.weight > 0.0
     ]
-    figures: dict[str, float] = {}
+    figures = {"internalization/tokens": float(open_gates), "internalization/turns": float(open_turns)}
     if settings.replay:
         newest = tuple(turns)
         turns = with_earlier(newest, trainer.replayed)
         figures["internalization/replayed_rounds"] = float(len(trainer.replayed))
         trainer.replayed = remembered(newest, trainer.replayed, settings.replay)
     measured = [effect for effect in effects.values() if effect is not None]
-    figures |= {"internalization/tokens": float(open_gates), "internalization/turns": float(open_turns)}
     if open_gates:
         figures["internalization/weight"] = weight / open_gates
     if measured:

@@ -27,7 +27,7 @@ from skill0.agent import Turn
 from skill0.context import Page, PageStyle
 from skill0.errors import CheckpointError
 from skill0.training.checkpoints import write_atomically
-from skill0.training.turn_buffer import TrainingTurn
+from skill0.training.turn_buffer import TrainingTurn, imitation_turn
 
 REPLAY_FILE = "replay.json"
 
@@ -39,13 +39,7 @@ def with_earlier(newest: Round, earlier: Sequence[Round]) -> list[TrainingTurn]:
     """Turns whose internalization loss is the mean over these rounds."""
     rounds = (*earlier, newest)
     return [
-        TrainingTurn(
-            item.turn,
-            advantage=0.0,
-            weight=0.0,
-            imitation=item.imitation / len(rounds),
-            imitated=item.imitated,
-        )
+        imitation_turn(item.turn, item.imitation / len(rounds), item.imitated)
         for played in rounds
         for item in played
     ]
@@ -96,14 +90,7 @@ def to_json(rounds: Sequence[Round]) -> list[list[dict[str, Any]]]:
 
 def _round(content: Sequence[Mapping[str, Any]]) -> Round:
     return tuple(
-        TrainingTurn(
-            _turn(item["turn"]),
-            advantage=0.0,
-            weight=0.0,
-            imitation=item["imitation"],
-            imitated=tuple(item["imitated"]),
-        )
-        for item in content
+        imitation_turn(_turn(item["turn"]), item["imitation"], tuple(item["imitated"])) for item in content
     )
 
 

@@ -51,6 +51,11 @@ class TrainingTurn:
         return self.weight == 0.0 and self.imitation == 0.0
 
 
+def imitation_turn(turn: Turn, imitation: float, imitated: tuple[bool, ...]) -> TrainingTurn:
+    """A turn of the internalization loss alone."""
+    return TrainingTurn(turn, advantage=0.0, weight=0.0, imitation=imitation, imitated=imitated)
+
+
 def _label(summary: Summary, arms: str) -> int:
     """What a trajectory shares its statistics with: its group, or its arm of the group."""
     return 2 * summary.group + (summary.with_skills if arms == "arm" else 0)
