@@ -151,8 +151,11 @@ class Skill0Config(GRPOConfig):
             What the loss is a mean over: tokens whose gate is `"open"`, or all such tokens of the `"round"`.
             Under `"open"` a single group that won by luck moves the policy as much as a whole round does.
         internalization_replay (`int`, *optional*, defaults to `0`):
-            Earlier rounds whose imitated turns are imitated again with each round: the loss is the mean over
-            these rounds and the newest. Costs a forward and a backward pass of those turns, and no episodes.
+            Earlier rounds whose imitated turns are imitated again with each round, drawn anew for each: the
+            loss is the mean over these rounds and the newest. Costs a forward and a backward pass of those
+            turns, and no episodes.
+        internalization_memory (`int`, *optional*, defaults to `64`):
+            Rounds that replay draws from: the newest in which some turn was imitated.
 
         > Parameters that control the estimator
 
@@ -225,6 +228,7 @@ class Skill0Config(GRPOConfig):
     internalization_tokens: str = "action"
     internalization_mean: str = "open"
     internalization_replay: int = 0
+    internalization_memory: int = 64
 
     group_statistics: str = "trajectory"
     loss_mean: str = "trajectory"
@@ -306,6 +310,7 @@ class Skill0Config(GRPOConfig):
             tokens=self.internalization_tokens,
             mean=self.internalization_mean,
             replay=self.internalization_replay,
+            memory=self.internalization_memory,
         )
 
     def rollout_sampling(self) -> Sampling:

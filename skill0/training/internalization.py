@@ -44,7 +44,7 @@ class InternalizationSettings:
     (SIRI), its group's "effect" Delta_g, or 1 ("uniform"). `tokens`: the "action" tokens (SIRI) or the whole
     "reply". `mean`: the denominator N counts the "open" gates, or those tokens in all turns of the "round",
     of both arms and of groups without pairs, so that the loss fades as gates close. `replay`: so many earlier
-    rounds are imitated again (replay.py).
+    rounds are imitated again, of `memory` that are remembered (replay.py).
     Raises `ConfigError` when a figure is out of range; names are those of `Skill0Config`.
     """
 
@@ -56,6 +56,7 @@ class InternalizationSettings:
     tokens: str = "action"
     mean: str = "open"
     replay: int = 0
+    memory: int = 64
 
     def __post_init__(self) -> None:
         if not (math.isfinite(self.weight) and self.weight >= 0):
@@ -73,6 +74,11 @@ class InternalizationSettings:
             raise ConfigError(f"internalization_tokens={self.tokens!r} must be one of {TOKENS}")
         if self.replay < 0:
             raise ConfigError(f"internalization_replay={self.replay} must not be negative")
+        if self.memory < max(1, self.replay):
+            raise ConfigError(
+                f"internalization_memory={self.memory} must be at least 1, and at least "
+                f"internalization_replay={self.replay}"
+            )
         if self.mean not in MEANS:
             raise ConfigError(f"internalization_mean={self.mean!r} must be one of {MEANS}")
 

@@ -30,7 +30,7 @@ def save(trainer: Skill0Trainer, run_dir: Path, write: Callable[[Path], None]) -
     final = run_dir / f"checkpoint-{trainer.state.global_step}"
     _require_space(trainer, run_dir)
     state = current_state(trainer)
-    replay = gather_object([to_json(trainer.replayed)]) if trainer.internalization.replay else []
+    replay = gather_object([to_json(trainer.remembered)]) if trainer.internalization.replay else []
     main = trainer.args.should_save
     with checkpoints.staged(final, is_main=main, wait=trainer.accelerator.wait_for_everyone) as staging:
         with trl_internals.without_push(trainer):
@@ -89,7 +89,7 @@ def resume(trainer: Skill0Trainer, folder: Path) -> Skill0State:
     trainer.pairs = PairsSoFar.from_json(state.pairs) if state.pairs else PairsSoFar()
     if trainer.internalization.replay:
         ranks = trainer.accelerator
-        trainer.replayed = read_replay(folder, ranks.process_index, ranks.num_processes)
+        trainer.remembered = read_replay(folder, ranks.process_index, ranks.num_processes)
     return state
 
 

@@ -19,7 +19,8 @@ from accelerate.utils import gather_object
 
 from skill0.agent.prompting import build_input
 from skill0.training.internalization import InternalizationSettings, passes_gate, share, turn_weight
-from skill0.training.replay import remembered, with_earlier
+from skill0.training.replay import drawn, with_earlier
+from skill0.training.rollout import derived_seed
 from skill0.training.turn_buffer import TrainingTurn, imitation_turn
 
 if TYPE_CHECKING:
@@ -136,9 +137,11 @@ def turns_to_internalize(
     figures = {"internalization/tokens": float(open_gates), "internalization/turns": float(open_turns)}
     if settings.replay:
         newest = tuple(turns)
-        turns = with_earlier(newest, trainer.replayed)
-        figures["internalization/replayed_rounds"] = float(len(trainer.replayed))
-        trainer.replayed = remembered(newest, trainer.replayed, settings.replay)
+        seed = derived_seed(trainer.args.seed, "replay", step)
+        turns = with_earlier(newest, drawn(trainer.remembered, settings.replay, seed))
+        figures["internalization/remembered_rounds"] = float(len(trainer.remembered))
+        if weight > 0.0:  # in some process; all remember the same rounds
+            trainer.remembered = (*trainer.remembered, newest)[-settings.memory :]
     measured = [effect for effect in effects.values() if effect is not None]
     if open_gates:
         figures["internalization/weight"] = weight / open_gates

@@ -1,11 +1,13 @@
-"""Imitating again: the internalization loss over the last rounds, not the newest alone.
+"""Imitating again: the internalization loss over earlier rounds, not the newest alone.
 
-A round shows a few of a bank's facts, and a model that learns others next forgets them. What was imitated in
-the last R rounds (`internalization_replay`) is therefore imitated with each round again:
+A round shows a few of a bank's facts, and a model that learns others next, or goes on without skills, forgets
+them. What was imitated in R earlier rounds (`internalization_replay`) is therefore imitated with each round
+again. They are drawn anew for each, from all rounds in which some turn was imitated (the newest
+`internalization_memory` of them):
 
-    L = 1 / n * sum over the n newest rounds of L_int of the round
+    L = 1 / n * sum over the newest and the drawn rounds of L_int of the round
 
-with n = R + 1, or fewer as long as the loss began fewer rounds ago.
+with n = R + 1, or fewer as long as fewer are remembered.
 
 Gates, weights and denominators stay those of the round that the turns were played in. They are imitation, not
 policy gradient: there is no importance ratio that would grow old. SIRI, as far as it is known, has no replay.
@@ -16,6 +18,7 @@ What is remembered is part of a checkpoint, one file for all processes.
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from pathlib import Path
@@ -36,7 +39,7 @@ Round = tuple[TrainingTurn, ...]
 
 
 def with_earlier(newest: Round, earlier: Sequence[Round]) -> list[TrainingTurn]:
-    """Turns whose internalization loss is the mean over these rounds."""
+    """Turns whose internalization loss is the mean over these rounds, the newest among them even if empty."""
     rounds = (*earlier, newest)
     return [
         imitation_turn(item.turn, item.imitation / len(rounds), item.imitated)
@@ -45,9 +48,10 @@ def with_earlier(newest: Round, earlier: Sequence[Round]) -> list[TrainingTurn]:
     ]
 
 
-def remembered(newest: Round, earlier: Sequence[Round], rounds: int) -> tuple[Round, ...]:
-    """What the next round will find: the newest `rounds` of them."""
-    return (*earlier, newest)[-rounds:] if rounds else ()
+def drawn(memory: Sequence[Round], rounds: int, seed: int) -> list[Round]:
+    """So many different rounds of the memory, or all if there are fewer. Processes with the same seed, whose
+    memories are of the same rounds, draw the same."""
+    return random.Random(seed).sample(memory, min(rounds, len(memory)))
 
 
 def write_replay(folder: Path, processes: Sequence[Any]) -> None:

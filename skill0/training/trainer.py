@@ -168,7 +168,7 @@ class Skill0Trainer(GRPOTrainer):
         self.helpfulness: dict[str, float] = {}
         self.helpfulness_paired: dict[str, float] = {}
         self.pairs = PairsSoFar()
-        self.replayed: tuple[Round, ...] = ()
+        self.remembered: tuple[Round, ...] = ()
         self.loss_sums = torch.zeros(len(STATISTICS), dtype=torch.float64)
         self.internalization_sum = torch.zeros(1, dtype=torch.float64)
         self.seconds = {"learning": 0.0, "round": 0.0}

@@ -81,6 +81,7 @@ def test_parts_are_handed_to_those_who_need_them(tmp_path: Path) -> None:
         ({"internalization_tokens": "thought"}, "internalization_tokens='thought'"),
         ({"internalization_mean": "batch"}, "internalization_mean='batch'"),
         ({"internalization_replay": -1}, "internalization_replay=-1"),
+        ({"internalization_replay": 4, "internalization_memory": 3}, "internalization_memory=3"),
         ({"helpfulness_from": "guesses"}, "helpfulness_from='guesses'"),
         ({"helpfulness_from": "paired"}, "helpfulness_from='paired' needs paired groups"),
         (

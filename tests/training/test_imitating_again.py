@@ -10,7 +10,7 @@ import pytest
 from skill0.agent import Turn
 from skill0.context import Page, PageStyle
 from skill0.errors import CheckpointError
-from skill0.training.replay import read_replay, remembered, to_json, with_earlier, write_replay
+from skill0.training.replay import drawn, read_replay, to_json, with_earlier, write_replay
 from skill0.training.turn_buffer import TrainingTurn
 
 
@@ -35,11 +35,12 @@ def test_the_loss_is_the_mean_over_rounds() -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("rounds", "kept"), [(0, []), (1, [3]), (2, [2, 3]), (9, [1, 2, 3])])
-def test_so_many_rounds_are_remembered(rounds: int, kept: list[int]) -> None:
-    earlier = ((imitated(1, 0.1),), (imitated(2, 0.1),))
-    found = remembered((imitated(3, 0.1),), earlier, rounds)
-    assert [played[0].turn.completion_ids[0] for played in found] == kept
+def test_rounds_are_drawn_by_the_seed_alone() -> None:
+    memory = [(imitated(token, 0.1),) for token in range(10)]
+    found = drawn(memory, 3, seed=5)
+    assert found == drawn(memory, 3, seed=5) != drawn(memory, 3, seed=6)
+    assert len({played[0].turn.completion_ids for played in found}) == 3
+    assert sorted(drawn(memory, 20, seed=5), key=memory.index) == memory
 
 
 class TestSaving:
