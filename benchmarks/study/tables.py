@@ -12,6 +12,7 @@ import rich.table
 from skill0.errors import ConfigError
 from skill0.evaluation import EvaluationReport, Rate
 from skill0.evaluation.measuring import WITH, WITHOUT
+from skill0.training.recorded import another_seed
 from study.arms import PLAIN, Arm
 from study.finished import Run, gap, value
 from study.intervals import Mean, mean_over_seeds, paired_difference
@@ -86,21 +87,23 @@ def success_table(by_arm: Mapping[str, Sequence[Run]]) -> Table:
                 name,
                 _over_seeds(group, lambda run: value(run.before[WITHOUT])),
                 _over_seeds(group, lambda run: value(run.after[WITHOUT])),
+                _another_seed(group, WITHOUT),
                 str(pooled(group, lambda run: run.after, WITHOUT)),
                 _over_seeds(group, lambda run: value(run.before[WITH])),
                 _over_seeds(group, lambda run: value(run.after[WITH])),
+                _another_seed(group, WITH),
                 str(pooled(group, lambda run: run.after, WITH)),
                 _over_seeds(group, lambda run: gap(run.after)),
             )
         )
     columns = (
-        "arm", "without: before", "without: after", "after, pooled", "with: before", "with: after",
-        "after, pooled", "gap after",
+        "arm", "without: before", "without: after", "another seed", "after, pooled", "with: before",
+        "with: after", "another seed", "after, pooled", "gap after",
     )  # fmt: skip
     note = (
-        "In %, held-out tasks, greedy. Mean over seeds [95 % interval over seeds, Student's t]; pooled: all "
-        "episodes of all seeds together [95 %, Wilson], which knows nothing of other seeds. Gap: with less "
-        "without."
+        "In %, held-out tasks, greedy. Mean over seeds [95 % interval of the mean, Student's t]; another "
+        "seed: where 95 % of runs with further seeds are expected; pooled: all episodes of all seeds "
+        "together [95 %, Wilson], which knows nothing of other seeds. Gap: with less without."
     )
     return Table("Success before and after", columns, tuple(rows), note)
 
@@ -280,6 +283,14 @@ def pooled_value(group: Sequence[Run], arm: str, task_type: str) -> str:
 def _over_seeds(group: Sequence[Run], figure: Callable[[Run], float]) -> str:
     mean: Mean | None = mean_over_seeds([figure(run) for run in group])
     return str(mean)
+
+
+def _another_seed(group: Sequence[Run], context: str) -> str:
+    mean = mean_over_seeds([value(run.after[context]) for run in group])
+    if mean is None or mean.count < 2:
+        return "-"
+    low, high = another_seed(mean.low, mean.high, mean.count)
+    return f"[{100 * low:.1f}, {100 * high:.1f}]"
 
 
 def _rate(group: Sequence[Run], rate: Callable[[Run], Rate]) -> str:

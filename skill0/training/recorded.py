@@ -7,6 +7,7 @@ The record is what `benchmarks/internalization.py --json` writes. A recipe names
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,9 +32,24 @@ class RecordedArm:
 
     @property
     def text(self) -> str:
-        """In per cent: "61.0 [40.2, 81.8], 3 seeds"."""
-        interval = "" if self.low is None or self.high is None else f" [{_percent(self.low, self.high)}]"
-        return f"{100 * self.mean:.1f}{interval}, {self.seeds} seed{'s' if self.seeds > 1 else ''}"
+        """In per cent: "61.0 [50.0, 72.0], 3 seeds; another seed: [39.0, 83.0]"."""
+        if self.low is None or self.high is None:
+            return f"{100 * self.mean:.1f}, 1 seed"
+        another = another_seed(self.low, self.high, self.seeds)
+        return (
+            f"{100 * self.mean:.1f} [{_percent(self.low, self.high)}], {self.seeds} seeds; "
+            f"another seed: [{_percent(*another)}]"
+        )
+
+
+def another_seed(low: float, high: float, seeds: int) -> tuple[float, float]:
+    """Where a further seed's share is expected to lie, given the t interval of a mean over so many seeds.
+
+    The mean lies within t * s / sqrt(n), one more figure within t * s * sqrt(1 + 1 / n) of it: sqrt(n + 1) times
+    as far. Cut to 0 and 1.
+    """
+    mean, half = (low + high) / 2, (high - low) / 2 * math.sqrt(seeds + 1)
+    return max(0.0, mean - half), min(1.0, mean + half)
 
 
 def recorded_arms(path: str | Path) -> list[RecordedArm]:

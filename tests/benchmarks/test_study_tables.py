@@ -77,8 +77,9 @@ def test_episodes_are_counted_from_the_log() -> None:
 def test_success_over_seeds_and_pooled() -> None:
     runs = {PLAIN: [made_up_run(PLAIN, seed, won, 9) for seed, won in enumerate((4, 5, 6))]}
     [row] = success_table(runs).rows
-    # 0.5 +- 4.303 * 0.1 / sqrt(3); 15 of 30 is [33.2, 66.8] by Wilson; the gap is 0.4 +- the same.
-    assert row[2:4] == ("50.0 [25.2, 74.8]", "50.0 [33.2, 66.8]")
+    # 0.5 +- 4.303 * 0.1 / sqrt(3), of another seed twice that; 15 of 30 is [33.2, 66.8] by Wilson; the gap is
+    # 0.4 +- the same.
+    assert row[2:5] == ("50.0 [25.2, 74.8]", "[0.3, 99.7]", "50.0 [33.2, 66.8]")
     assert row[-1] == "40.0 [15.2, 64.8]"
     [row] = on_the_way_table(runs).rows
     assert row[1] == "50.0 [50.0, 50.0]"

@@ -19,7 +19,8 @@ def test_a_record_is_read_and_told_in_per_cent(tmp_path: Path):
     path.write_text(json.dumps(RECORD))
     (found,) = recorded_arms(path)
     assert found == RecordedArm("plain_grpo", "without skills", "after", 0.61, 0.402, 0.818, 3)
-    assert found.text == "61.0 [40.2, 81.8], 3 seeds"
+    # One more seed: sqrt(3 + 1) = 2 times as wide as the mean, 61.0 +- 41.6, and no share is above 1.
+    assert found.text == "61.0 [40.2, 81.8], 3 seeds; another seed: [19.4, 100.0]"
 
 
 def test_one_seed_has_no_interval():
