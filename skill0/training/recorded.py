@@ -45,8 +45,8 @@ class RecordedArm:
 def another_seed(low: float, high: float, seeds: int) -> tuple[float, float]:
     """Where a further seed's share is expected to lie, given the t interval of a mean over so many seeds.
 
-    The mean lies within t * s / sqrt(n), one more figure within t * s * sqrt(1 + 1 / n) of it: sqrt(n + 1) times
-    as far. Cut to 0 and 1.
+    The mean lies within t * s / sqrt(n), one more figure within t * s * sqrt(1 + 1 / n) of it: sqrt(n + 1)
+    times as far. Cut to 0 and 1.
     """
     mean, half = (low + high) / 2, (high - low) / 2 * math.sqrt(seeds + 1)
     return max(0.0, mean - half), min(1.0, mean + half)
