@@ -7,7 +7,7 @@ page.visual_tokens, page.image(), page.pixel_values()
 """
 
 from skill0.context.atlas import CELLS
-from skill0.context.layout import PageReport
+from skill0.context.assembly import PageReport
 from skill0.context.page import Page, batch_pixel_values
 from skill0.context.prompts import (
     ALFWORLD,

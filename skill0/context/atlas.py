@@ -18,8 +18,10 @@ from skill0.context.pixels import normalised
 from skill0.context.roles import ROLE_COLOURS
 from skill0.errors import ConfigError
 
-CELLS = ("7x14", "6x12", "5x10", "5x9", "4x8")
-"""Cell sizes in pixels, width x height, largest first."""
+CELL_SIZES = {"7x14": (7, 14), "6x12": (6, 12), "5x10": (5, 10), "5x9": (5, 9), "4x8": (4, 8)}
+"""Width and height of each cell in pixels, largest first."""
+
+CELLS = tuple(CELL_SIZES)
 
 ATLAS_FOLDER = Path(__file__).parent / "atlases"
 NO_GLYPH = 0xFFFF
@@ -30,10 +32,9 @@ _TABLE_SIZE = 0x3000  # no glyph of the atlases lies beyond
 
 def cell_size(cell: str) -> tuple[int, int]:
     """Width and height in pixels. Raises `ConfigError` for a cell that has no atlas."""
-    if cell not in CELLS:
+    if cell not in CELL_SIZES:
         raise ConfigError(f"there is no atlas for cell {cell!r}; choose one of {', '.join(CELLS)}")
-    width, height = cell.split("x")
-    return int(width), int(height)
+    return CELL_SIZES[cell]
 
 
 def atlas_path(cell: str) -> Path:
@@ -106,6 +107,8 @@ class Atlas:
 
     def glyphs(self, text: str) -> np.ndarray:
         """Glyphs of `text`, `(len(text),)` uint16; `NO_GLYPH` for a character that has none."""
+        if text.isascii():
+            return self.glyph_of_code[np.frombuffer(text.encode("ascii"), np.uint8)]
         codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
         return self.glyph_of_code[np.minimum(codes, _TABLE_SIZE - 1)]
 

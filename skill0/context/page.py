@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from skill0.context.atlas import cell_size, load_atlas
-from skill0.context.layout import PageReport
+from skill0.context.assembly import PageReport
 from skill0.context.pixels import PATCH_VALUES, fill_patches, grid_of, normalisation_table
 from skill0.context.style import TOKEN_SIDE, PageStyle
 
@@ -85,8 +85,9 @@ class Page:
         canvas = np.full((max(height, rows * pitch), width), background, glyph_rows.dtype)
         if rows:
             text = canvas[: rows * pitch].reshape(rows, pitch, width)
+            places = self.ids.astype(np.intp)  # once, not for each row of pixels
             for y, glyphs in enumerate(glyph_rows):
-                text[:, y, :ink] = glyphs.take(self.ids, axis=0).reshape(rows, ink)
+                text[:, y, :ink] = glyphs.take(places, axis=0).reshape(rows, ink)
         return canvas[:height]
 
     def image(self) -> Image:

@@ -10,12 +10,16 @@ from __future__ import annotations
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from skill0.context.layout import SegmentRows, assemble, lay_out_segment
+from skill0.context.assembly import assemble
+from skill0.context.layout import SegmentRows, flow_on, lay_out
 from skill0.context.page import Page
-from skill0.context.roles import Segment
+from skill0.context.roles import HISTORY_ROLES, Segment
 from skill0.context.style import PageStyle
 
-_ENTRY_BYTES = 500  # of Python objects around an entry's ids and text
+_ENTRY_BYTES = 700  # of Python objects around an entry's ids and text
+
+_Key = tuple[tuple[str, int, str | None], str, str, int]
+"""Cell, columns and joiner; role; text; the column where the segment starts."""
 
 
 class ContextRenderer:
@@ -26,7 +30,7 @@ class ContextRenderer:
 
     def __init__(self, cache_bytes: int = 64 * 2**20) -> None:
         self.cache_bytes = cache_bytes
-        self._cache: OrderedDict[tuple[str, str, str, int], SegmentRows] = OrderedDict()
+        self._cache: OrderedDict[_Key, SegmentRows] = OrderedDict()
         self._cached_bytes = 0
 
     def page(self, segments: Sequence[Segment], style: PageStyle) -> Page:
@@ -35,26 +39,65 @@ class ContextRenderer:
         History that does not fit is dropped, oldest first, and reported by a visible note and `page.report`.
         Raises `RenderError` when skills and notes alone do not fit `style.max_visual_tokens`.
         """
-        ids, report = assemble(segments, [self._rows(segment, style) for segment in segments], style)
+        ids, report = assemble(segments, style, self.lay_out)
         return Page(ids, style, report)
 
     def visual_tokens(self, segments: Sequence[Segment], style: PageStyle) -> int:
         """Visual tokens of `page(segments, style)`, by layout alone. Raises what `page` raises."""
         return self.page(segments, style).visual_tokens
 
-    def _rows(self, segment: Segment, style: PageStyle) -> SegmentRows:
-        key = (segment.role, segment.text, style.cell, style.columns)
-        if key in self._cache:
+    def lay_out(self, segments: Sequence[Segment], style: PageStyle) -> list[SegmentRows]:
+        """Rows of every segment, remembered or laid out now."""
+        look = (style.cell, style.columns, style.joiner)
+        if style.joiner:
+            return self._flow(segments, style, look)
+        if not self.cache_bytes:
+            return lay_out(segments, style)
+        keys = [(look, segment.role, segment.text, 0) for segment in segments]
+        found = [self._recall(key) for key in keys]
+        missing = {key: place for place, key in enumerate(keys) if found[place] is None}
+        if missing:
+            new = lay_out([segments[place] for place in missing.values()], style)
+            for key, rows in zip(missing, new, strict=True):
+                self._remember(key, rows)
+            laid = dict(zip(missing, new, strict=True))
+            return [laid[key] if rows is None else rows for key, rows in zip(keys, found, strict=True)]
+        return [rows for rows in found if rows is not None]
+
+    def _flow(
+        self, segments: Sequence[Segment], style: PageStyle, look: tuple[str, int, str | None]
+    ) -> list[SegmentRows]:
+        """One after another, for a history segment begins in the column where the one before it ended."""
+        laid: list[SegmentRows] = []
+        column = 0
+        for segment in segments:
+            flows = segment.role in HISTORY_ROLES
+            key = (look, segment.role, segment.text, column if flows else 0)
+            rows = self._recall(key)
+            if rows is None:
+                rows = flow_on(segment, style, column) if flows else lay_out([segment], style)[0]
+                self._remember(key, rows)
+            if flows or len(rows.ids):
+                column = rows.end
+            laid.append(rows)
+        return laid
+
+    def _recall(self, key: _Key) -> SegmentRows | None:
+        rows = self._cache.get(key)
+        if rows is not None:
             self._cache.move_to_end(key)
-            return self._cache[key]
-        rows = lay_out_segment(segment, style)
-        self._cache[key] = rows
-        self._cached_bytes += self._size(segment.text, rows)
-        while self._cached_bytes > self.cache_bytes:
-            (_, text, _, _), forgotten = self._cache.popitem(last=False)
-            self._cached_bytes -= self._size(text, forgotten)
         return rows
 
-    @staticmethod
-    def _size(text: str, rows: SegmentRows) -> int:
-        return rows.ids.nbytes + 4 * len(text) + _ENTRY_BYTES
+    def _remember(self, key: _Key, rows: SegmentRows) -> None:
+        if not self.cache_bytes:
+            return
+        ids = rows.ids.copy()  # else a view would keep all that was laid out with it
+        ids.setflags(write=False)
+        self._cache[key] = SegmentRows(ids, *rows[1:])
+        self._cached_bytes += _size(key, rows)
+        while self._cached_bytes > self.cache_bytes:
+            self._cached_bytes -= _size(*self._cache.popitem(last=False))
+
+
+def _size(key: _Key, rows: SegmentRows) -> int:
+    return rows.ids.nbytes + 4 * len(key[2]) + _ENTRY_BYTES

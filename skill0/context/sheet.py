@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skill0.context.layout import lay_out_segment
+from skill0.context.layout import lay_out
 from skill0.context.page import Page
 from skill0.context.roles import Segment
 from skill0.context.style import PageStyle
@@ -23,7 +23,7 @@ _FRAME, _BACKGROUND = 160, 235
 def _caption(text: str, width: int) -> np.ndarray:
     """A caption as wide as its page, `(height, width, 3)` uint8."""
     style = PageStyle(cell="6x12", width=width)
-    rows = lay_out_segment(Segment("skill", text), style).ids
+    rows = lay_out([Segment("skill", text)], style)[0].ids
     return Page(rows, style).array()[: max(1, len(rows)) * style.pitch + 4]
 
 

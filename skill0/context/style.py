@@ -25,15 +25,26 @@ def _round_up(pixels: int) -> int:
 class PageStyle:
     """The look of a page. Raises `ConfigError` for a value out of range.
 
-    `cell` is one of `CELLS`; `width` in pixels is a multiple of 28, at least 56; `leading` is white space in
-    pixels below each text row (cell 7x14 with leading 14 puts one text row into each row of visual tokens);
-    `max_visual_tokens` makes the oldest history give way (None: as many as the image processor takes).
+    Args:
+        cell (`str`, *optional*, defaults to `"6x12"`):
+            One of `CELLS`, width x height in pixels.
+        width (`int`, *optional*, defaults to `392`):
+            Of the page in pixels, a multiple of 28, at least 56.
+        leading (`int`, *optional*, defaults to `0`):
+            White space in pixels below each text row. Cell 7x14 with leading 14 puts one text row into each
+            row of visual tokens.
+        max_visual_tokens (`int`, *optional*):
+            Above it the oldest history gives way. Without one: as many as the image processor takes.
+        joiner (`str`, *optional*):
+            Stands for new lines in and between history segments, such as `" | "`: history flows, which costs
+            fewer rows. Printable ASCII, at most 8 characters. Without one each segment begins a row.
     """
 
     cell: str = "6x12"
     width: int = 392
     leading: int = 0
     max_visual_tokens: int | None = None
+    joiner: str | None = None
 
     def __post_init__(self) -> None:
         cell_size(self.cell)
@@ -43,6 +54,10 @@ class PageStyle:
             )
         if not 0 <= self.leading <= 10 * TOKEN_SIDE:
             raise ConfigError(f"leading must be 0 to 280 pixels, not {self.leading}")
+        if self.joiner is not None and not (
+            0 < len(self.joiner) <= 8 and self.joiner.isascii() and self.joiner.isprintable()
+        ):
+            raise ConfigError(f"a joiner is 1 to 8 printable ASCII characters, not {self.joiner!r}")
         least = max(4, self.visual_tokens(1))
         if self.max_visual_tokens is not None and self.max_visual_tokens < least:
             raise ConfigError(

@@ -54,6 +54,11 @@ class CleanText:
     normalisations: dict[str, int] = field(default_factory=dict)
 
 
+def is_plain(text: str) -> bool:
+    """Whether `clean` leaves a text as it is, seen fast. A text it would leave, too, may be called not plain."""
+    return text.isascii() and text.isprintable()
+
+
 def code_point_name(char: str) -> str:
     return f"U+{ord(char):04X}"
 
@@ -77,7 +82,7 @@ def _replacement(char: str) -> tuple[str, str]:
 
 def clean(text: str, drawable: Set[str]) -> CleanText:
     """`text` with only newlines and `drawable` characters left. Never raises; see the module's table."""
-    if _PLAIN.fullmatch(text):
+    if is_plain(text) or _PLAIN.fullmatch(text):
         return CleanText(text)
     normalisations: Counter[str] = Counter()
     substitutions: Counter[str] = Counter()
