@@ -7,6 +7,7 @@ page.visual_tokens, page.image(), page.pixel_values()
 """
 
 from skill0.context.atlas import CELLS
+from skill0.context.canvas import Canvas
 from skill0.context.assembly import PageReport
 from skill0.context.page import Page, batch_pixel_values
 from skill0.context.prompts import (
@@ -33,6 +34,7 @@ __all__ = [
     "ROLES",
     "ROLE_COLOURS",
     "TOKEN_SIDE",
+    "Canvas",
     "ContextRenderer",
     "Page",
     "PageReport",

@@ -7,8 +7,7 @@ place says how many; if not even the newest fits, only its last rows are kept. S
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import accumulate, pairwise
 
@@ -43,9 +42,7 @@ class PageReport:
     segment_rows: tuple[tuple[int, int], ...] = ()
 
 
-def assemble(
-    segments: Sequence[Segment], style: PageStyle, lay: LayOut
-) -> tuple[np.ndarray, PageReport]:
+def assemble(segments: Sequence[Segment], style: PageStyle, lay: LayOut) -> tuple[np.ndarray, PageReport]:
     """Ids of the whole page `(rows, columns)` uint16 and the report.
 
     Raises `RenderError` when skills and notes alone exceed the style's limit.
@@ -63,8 +60,8 @@ def assemble(
         dropped,
         len(ids),
         rows_dropped,
-        _total([rows.substitutions for rows in laid if rows.substitutions]),
-        _total([rows.normalisations for rows in laid if rows.normalisations]),
+        total(rows.substitutions for rows in laid),
+        total(rows.normalisations for rows in laid),
         spans,
     )
 
@@ -83,9 +80,7 @@ def _shortened(
     return ids, (*spans[:place], *spans[place + 1 :]), laid
 
 
-def join(
-    laid: Sequence[SegmentRows], style: PageStyle
-) -> tuple[np.ndarray, tuple[tuple[int, int], ...]]:
+def join(laid: Sequence[SegmentRows], style: PageStyle) -> tuple[np.ndarray, tuple[tuple[int, int], ...]]:
     """Ids `(rows, columns)` of segments one after another, and the rows of each, first and after the last."""
     if not laid:
         return np.zeros((0, style.columns), np.uint16), ()
@@ -171,8 +166,10 @@ def _marker(segments_dropped: int, rows_cut: int, columns: int) -> str:
     return next(form for form in forms if len(form) <= columns)
 
 
-def _total(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
-    total: Counter[str] = Counter()
+def total(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    """Counts of several segments together."""
+    together: dict[str, int] = {}
     for count in counts:
-        total.update(count)
-    return dict(total)
+        for name, number in count.items():
+            together[name] = together.get(name, 0) + number
+    return together

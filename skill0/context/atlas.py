@@ -83,27 +83,19 @@ class Atlas:
         return "".join(map(chr, self.codes))
 
     @cached_property
-    def pixel_rows(self) -> np.ndarray:
-        """Black on white in each role's colour, `(height, roles * glyphs, width * 3)` uint8.
-
-        The pixel row comes first, so that one `take` per pixel row of a text row fills the page in order.
-        """
+    def pixels(self) -> np.ndarray:
+        """Every glyph black on white, in each role's colour: `(roles * glyphs, height, width, 3)` uint8."""
         ink = self.coverage[None, ..., None].astype(np.float32) / 255  # (1, glyphs, height, width, 1)
         colours = np.array(list(ROLE_COLOURS.values()), np.float32)[
             :, None, None, None
         ]  # (roles, 1, 1, 1, 3)
-        cells = np.round(255 * (1 - ink) + colours * ink).astype(
-            np.uint8
-        )  # (roles, glyphs, height, width, 3)
-        roles, glyphs, height, width, _ = cells.shape
-        by_row = cells.reshape(roles * glyphs, height, width * 3).transpose(1, 0, 2)
-        return np.ascontiguousarray(by_row)  # (height, roles * glyphs, width * 3)
+        cells = np.round(255 * (1 - ink) + colours * ink)  # (roles, glyphs, height, width, 3)
+        return cells.astype(np.uint8).reshape(-1, *cells.shape[2:])
 
     @cached_property
-    def plane_rows(self) -> np.ndarray:
-        """`pixel_rows` as the vision encoder sees them, `(3, height, roles * glyphs, width)` float32."""
-        height, ids, _ = self.pixel_rows.shape
-        return normalised(self.pixel_rows.reshape(height, ids, -1, 3))
+    def planes(self) -> np.ndarray:
+        """`pixels` as the vision encoder sees them, `(3, roles * glyphs, height, width)` float32."""
+        return normalised(self.pixels)
 
     def glyphs(self, text: str) -> np.ndarray:
         """Glyphs of `text`, `(len(text),)` uint16; `NO_GLYPH` for a character that has none."""

@@ -113,5 +113,5 @@ def _ids(rows: Sequence[str], roles: Sequence[str], ends: Sequence[int], style: 
     flat = "".join([row.ljust(columns) for row in rows])
     ids = atlas.glyphs(flat).reshape(len(rows), columns)  # (rows, columns)
     first_ids = np.array([_ROLE_NUMBER[role] for role in roles], np.uint16) * np.uint16(atlas.num_glyphs)
-    ids += first_ids.repeat(np.diff(ends))[:, None]
+    ids += first_ids.repeat([last - first for first, last in pairwise(ends)])[:, None]
     return ids

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
 
+_ROWS_AT_ONCE = 16
+
+
 @dataclass(frozen=True, eq=False)
 class Page:
     """Text laid out under a style. Equal pages show the same pixels; the report plays no part in that.
@@ -68,27 +71,24 @@ class Page:
 
     def array(self) -> np.ndarray:
         """The image, `(height, width, 3)` uint8."""
-        canvas = self._drawn(load_atlas(self.style.cell).pixel_rows, self.size[1] * 3, 255)
-        return canvas.reshape(*self.size, 3)
+        height, width = self.size
+        canvas = np.full((self._drawn_height, width * 3), 255, np.uint8)
+        draw_rows(self.ids, load_atlas(self.style.cell).pixels, self.style.pitch, canvas)
+        return canvas[:height].reshape(height, width, 3)
 
     def planes(self) -> Iterator[np.ndarray]:
         """The image normalised for the vision encoder: three planes `(height, width)` float32, one by one."""
-        plane_rows = load_atlas(self.style.cell).plane_rows
-        for rows, white in zip(plane_rows, normalisation_table()[:, 255], strict=True):
-            yield self._drawn(rows, self.size[1], white)
+        height, width = self.size
+        glyphs = load_atlas(self.style.cell).planes
+        for plane_glyphs, white in zip(glyphs, normalisation_table()[:, 255], strict=True):
+            plane = np.full((self._drawn_height, width), white, np.float32)
+            draw_rows(self.ids, plane_glyphs, self.style.pitch, plane)
+            yield plane[:height]
 
-    def _drawn(self, glyph_rows: np.ndarray, width: int, background: float) -> np.ndarray:
-        """The image normalised for the vision encoder: three planes `(height, width)` float32 in turn."""
-        rows, columns = self.ids.shape
-        height, pitch, ink = self.size[0], self.style.pitch, columns * glyph_rows.shape[2]
-        # The last row's leading may reach below the page.
-        canvas = np.full((max(height, rows * pitch), width), background, glyph_rows.dtype)
-        if rows:
-            text = canvas[: rows * pitch].reshape(rows, pitch, width)
-            places = self.ids.astype(np.intp)  # once, not for each row of pixels
-            for y, glyphs in enumerate(glyph_rows):
-                text[:, y, :ink] = glyphs.take(places, axis=0).reshape(rows, ink)
-        return canvas[:height]
+    @property
+    def _drawn_height(self) -> int:
+        """The last row's leading may reach below the page."""
+        return max(self.size[0], len(self.ids) * self.style.pitch)
 
     def image(self) -> Image:
         """The image as an RGB PIL image."""
@@ -137,6 +137,26 @@ class Page:
                 places.append((row, column))
                 column = shown.find(text, column + 1)
         return places
+
+
+def draw_rows(ids: np.ndarray, glyphs: np.ndarray, pitch: int, canvas: np.ndarray) -> None:
+    """Draws text rows from the canvas's upper edge down, `pitch` pixel rows each.
+
+    `ids` `(rows, columns)`; `glyphs` `(ids, cell height, ...)`, whose other axes are what a pixel row of a
+    glyph is made of; `canvas` `(pixel rows, values)`, at least `rows * pitch` high. A glyph's pixel row is moved
+    whole, and a few text rows at a time, which stay in the processor's cache.
+    """
+    flat = glyphs.reshape(len(glyphs), -1)  # (ids, values of a glyph)
+    rows, columns = ids.shape
+    height = glyphs.shape[1]
+    line = np.dtype(f"V{flat.shape[1] // height * flat.itemsize}")
+    places = ids.astype(np.intp)
+    for first in range(0, rows, _ROWS_AT_ONCE):
+        some = places[first : first + _ROWS_AT_ONCE]
+        drawn = flat.take(some, axis=0).view(line)  # (rows, columns, height)
+        lines = canvas[first * pitch : (first + len(some)) * pitch].reshape(len(some), pitch, -1)
+        ink = lines[:, :height, : columns * flat.shape[1] // height].view(line)  # (rows, height, columns)
+        ink[...] = drawn.transpose(0, 2, 1)
 
 
 def batch_pixel_values(pages: Sequence[Page]) -> tuple[np.ndarray, np.ndarray]:

@@ -24,7 +24,8 @@ import torch
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLModel
 
-from skill0.context import Page, batch_pixel_values
+from skill0.context import Page
+from skill0.context.tensors import pixel_tensors
 
 CHECKED_ATTENTION = ("sdpa", "eager")
 
@@ -130,7 +131,7 @@ def image_inputs(model: Any, pages: Sequence[Page | None]) -> dict[str, Any]:
         return {}
     device = next(model.parameters()).device
     different = {page: position for position, page in enumerate(dict.fromkeys(shown))}
-    pixels, grids = (torch.from_numpy(part).to(device) for part in batch_pixel_values(list(different)))
+    pixels, grids = pixel_tensors(list(different), device)
     features = model.get_image_features(pixels, grids, return_dict=True).pooler_output
     order = [different[page] for page in shown]
     encoded: Any = BaseModelOutputWithPooling()

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from skill0.context import batch_pixel_values
+from skill0.context.tensors import pixel_tensors
 from skill0.policy.stems import padded
 
 if TYPE_CHECKING:
@@ -97,12 +97,10 @@ def collate_turns(
 def _pixels(pages: Sequence[Page], device: torch.device | str) -> tuple[torch.Tensor, torch.Tensor]:
     """Patches (patches of all pages, 1176) and grids (pages, 3); equal pages are drawn once."""
     different = {page: number for number, page in enumerate(dict.fromkeys(pages))}
-    pixels, grids = batch_pixel_values(list(different))
+    pixels, grids = pixel_tensors(list(different), device)
     order = [different[page] for page in pages]
-    parts = torch.from_numpy(pixels).split(grids.prod(axis=1).tolist())  # each (patches of the page, 1176)
-    return torch.cat([parts[number] for number in order]).to(device), torch.from_numpy(grids)[order].to(
-        device
-    )
+    parts = pixels.split([4 * page.visual_tokens for page in different])  # each (patches of the page, 1176)
+    return torch.cat([parts[number] for number in order]), grids[order]
 
 
 def _check_turn(turn: Turn, position: int, image_token_id: int) -> None:

@@ -1,0 +1,158 @@
+"""A page that grows: what is drawn stays drawn, whatever is appended.
+
+An episode's page is last turn's page and a few rows more. A canvas keeps the pixels, and the vision encoder's
+patches, of what has not changed: rows are drawn once, and a row of visual tokens is made again only when a
+text row in it changed. When a window slides, rows that moved up are moved, not drawn.
+
+What a canvas shows never depends on how it came there: tests/context/test_canvas.py compares it, after any
+sequence of changes, with a page made from nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import accumulate, pairwise
+
+import numpy as np
+
+from skill0.context.assembly import PageReport, total
+from skill0.context.atlas import load_atlas
+from skill0.context.page import Page, draw_rows
+from skill0.context.pixels import PATCH_VALUES, fill_patches, grid_of, normalisation_table
+from skill0.context.renderer import ContextRenderer
+from skill0.context.roles import Segment
+from skill0.context.style import TOKEN_SIDE, PageStyle
+
+_CANDIDATES = 8
+
+
+class Canvas:
+    """One growing page of a style.
+
+    Args:
+        style: how it looks; another one is another canvas.
+        renderer: lays segments out, and may be shared by many canvases.
+    """
+
+    def __init__(self, style: PageStyle, renderer: ContextRenderer | None = None) -> None:
+        self.renderer = renderer or ContextRenderer()
+        self.segments: list[Segment] = []
+        self.page = self.renderer.page((), style)
+        self._pixels = np.full((0, style.width * 3), 255, np.uint8)
+        self._drawn = np.zeros((0, style.columns), np.uint16)  # ids of what the pixels show
+        self._patches = np.empty((0, PATCH_VALUES), np.float32)
+        self._patched = self._drawn  # ids of what the patches show
+
+    @property
+    def style(self) -> PageStyle:
+        return self.page.style
+
+    def show(self, segments: Sequence[Segment]) -> Page:
+        """The page of these segments, whatever was shown before. Raises what `ContextRenderer.page` raises."""
+        self.page = self.renderer.page(segments, self.style)
+        self.segments = list(segments)
+        return self.page
+
+    def append(self, *segments: Segment) -> Page:
+        """The page with these segments after all others. Raises what `ContextRenderer.page` raises."""
+        if self.style.joiner or self.page.report.rows_dropped:
+            return self.show([*self.segments, *segments])
+        laid = self.renderer.lay_out(segments, self.style)
+        ids = np.concatenate([self.page.ids, *(rows.ids for rows in laid)])
+        if len(ids) > self.style.max_rows:
+            return self.show([*self.segments, *segments])
+        ends = accumulate((len(rows.ids) for rows in laid), initial=len(self.page.ids))
+        before = self.page.report
+        report = PageReport(
+            before.segments + len(segments),
+            0,
+            len(ids),
+            0,
+            total([before.substitutions, *(rows.substitutions for rows in laid)]),
+            total([before.normalisations, *(rows.normalisations for rows in laid)]),
+            before.segment_rows + tuple(pairwise(ends)),
+        )
+        self.page = Page(ids, self.style, report)
+        self.segments += segments
+        return self.page
+
+    def array(self) -> np.ndarray:
+        """The page's image, `(height, width, 3)` uint8, read-only: a view that the next change may overwrite."""
+        ids, (height, width), pitch = self.page.ids, self.page.size, self.style.pitch
+        if width != self.style.width:  # nothing to show: the smallest image
+            return self.page.array()
+        self._pixels = _grown(self._pixels, max(height, len(ids) * pitch), 255)
+        same = equal_rows(self._drawn, ids)
+        start, shift, stop = _moved(self._drawn, ids, same)
+        if shift:
+            source = self._pixels[(start + shift) * pitch : (stop + shift) * pitch]
+            self._pixels[start * pitch : stop * pitch] = source
+        self._pixels[stop * pitch : max(len(self._drawn) * pitch, height)] = 255
+        glyphs = load_atlas(self.style.cell).pixels
+        for first, last in ((same, start), (stop, len(ids))):
+            draw_rows(ids[first:last], glyphs, pitch, self._pixels[first * pitch : last * pitch])
+        self._drawn = ids
+        picture = self._pixels[:height].reshape(height, width, 3)
+        picture.setflags(write=False)
+        return picture
+
+    def pixel_values(self) -> tuple[np.ndarray, np.ndarray]:
+        """`pixel_values` `(patches, 1176)` float32 and `image_grid_thw` `(1, 3)` int64 of Qwen2.5-VL, the former
+        read-only: a view that the next change may overwrite."""
+        ids, (height, width), pitch = self.page.ids, self.page.size, self.style.pitch
+        if width != self.style.width:
+            return self.page.pixel_values()
+        count, per_band = height * width // 14**2, 4 * width // TOKEN_SIDE
+        self._patches = _grown(self._patches, count, 0)
+        same = equal_rows(self._patched, ids)
+        band = same * pitch // TOKEN_SIDE  # the first row of visual tokens that shows a change
+        if band * TOKEN_SIDE < height:
+            planes = _planes(ids, self.style, band * TOKEN_SIDE, height)
+            fill_patches(planes, self._patches[band * per_band : count])
+        self._patched = ids
+        values = self._patches[:count]
+        values.setflags(write=False)
+        return values, np.array([grid_of(height, width)], np.int64)
+
+
+def equal_rows(one: np.ndarray, other: np.ndarray) -> int:
+    """How many rows two arrays have in common at their beginning."""
+    count = min(len(one), len(other))
+    different = (one[:count] != other[:count]).any(axis=1)
+    return int(different.argmax()) if different.any() else count
+
+
+def _moved(old: np.ndarray, new: np.ndarray, same: int) -> tuple[int, int, int]:
+    """Rows of `new`, from and to, that stood `shift` rows lower in `old`, and the shift; nothing moved is 0.
+
+    Looked for behind the equal rows and one more, for the note that counts what was dropped changes.
+    """
+    for start in (same, same + 1):
+        if start >= len(new) or start >= len(old):
+            continue
+        rows = np.flatnonzero((old[start + 1 :] == new[start]).all(axis=1))[:_CANDIDATES] + 1
+        for shift in rows.tolist():
+            stop = min(len(new), len(old) - shift)
+            if np.array_equal(old[start + shift : stop + shift], new[start:stop]):
+                return start, shift, stop
+    return same, 0, same
+
+
+def _planes(ids: np.ndarray, style: PageStyle, top: int, bottom: int) -> Iterator[np.ndarray]:
+    """Pixel rows `top` to `bottom` of a page in the encoder's three planes, `(bottom - top, width)` float32."""
+    first = top // style.pitch
+    shown, above = ids[first:], top - first * style.pitch
+    for glyphs, white in zip(load_atlas(style.cell).planes, normalisation_table()[:, 255], strict=True):
+        height = max(above + bottom - top, len(shown) * style.pitch)
+        plane = np.full((height, style.width), white, np.float32)
+        draw_rows(shown, glyphs, style.pitch, plane)
+        yield plane[above : above + bottom - top]
+
+
+def _grown(buffer: np.ndarray, rows: int, fill: float) -> np.ndarray:
+    """The buffer with room for so many rows; one that has to grow gets twice as many."""
+    if len(buffer) >= rows:
+        return buffer
+    larger = np.full((2 * rows, buffer.shape[1]), fill, buffer.dtype)
+    larger[: len(buffer)] = buffer
+    return larger
