@@ -6,9 +6,9 @@ page = ContextRenderer().page([Segment("observation", "You see a mug 1.")], Page
 page.visual_tokens, page.image(), page.pixel_values()
 """
 
+from skill0.context.assembly import PageReport
 from skill0.context.atlas import CELLS
 from skill0.context.canvas import Canvas
-from skill0.context.assembly import PageReport
 from skill0.context.page import Page, batch_pixel_values
 from skill0.context.prompts import (
     ALFWORLD,

@@ -86,9 +86,8 @@ class Atlas:
     def pixels(self) -> np.ndarray:
         """Every glyph black on white, in each role's colour: `(roles * glyphs, height, width, 3)` uint8."""
         ink = self.coverage[None, ..., None].astype(np.float32) / 255  # (1, glyphs, height, width, 1)
-        colours = np.array(list(ROLE_COLOURS.values()), np.float32)[
-            :, None, None, None
-        ]  # (roles, 1, 1, 1, 3)
+        colours = np.array(list(ROLE_COLOURS.values()), np.float32)  # (roles, 3)
+        colours = colours[:, None, None, None]  # (roles, 1, 1, 1, 3)
         cells = np.round(255 * (1 - ink) + colours * ink)  # (roles, glyphs, height, width, 3)
         return cells.astype(np.uint8).reshape(-1, *cells.shape[2:])
 

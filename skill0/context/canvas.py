@@ -47,8 +47,13 @@ class Canvas:
     def style(self) -> PageStyle:
         return self.page.style
 
+    @property
+    def _is_drawn_whole(self) -> bool:
+        """Without text, and where the image is shrunk, nothing can be kept."""
+        return not len(self.page.ids) or self.style.shrink > 1
+
     def show(self, segments: Sequence[Segment]) -> Page:
-        """The page of these segments, whatever was shown before. Raises what `ContextRenderer.page` raises."""
+        """The page of these segments, whatever was shown before. Raises as `ContextRenderer.page` does."""
         self.page = self.renderer.page(segments, self.style)
         self.segments = list(segments)
         return self.page
@@ -77,9 +82,9 @@ class Canvas:
         return self.page
 
     def array(self) -> np.ndarray:
-        """The page's image, `(height, width, 3)` uint8, read-only: a view that the next change may overwrite."""
+        """The image, `(height, width, 3)` uint8, read-only: a view that the next change may overwrite."""
         ids, (height, width), pitch = self.page.ids, self.page.size, self.style.pitch
-        if width != self.style.width:  # nothing to show: the smallest image
+        if self._is_drawn_whole:
             return self.page.array()
         self._pixels = _grown(self._pixels, max(height, len(ids) * pitch), 255)
         same = equal_rows(self._drawn, ids)
@@ -97,10 +102,10 @@ class Canvas:
         return picture
 
     def pixel_values(self) -> tuple[np.ndarray, np.ndarray]:
-        """`pixel_values` `(patches, 1176)` float32 and `image_grid_thw` `(1, 3)` int64 of Qwen2.5-VL, the former
-        read-only: a view that the next change may overwrite."""
+        """`pixel_values` `(patches, 1176)` float32 and `image_grid_thw` `(1, 3)` int64 of Qwen2.5-VL, the
+        former read-only: a view that the next change may overwrite."""
         ids, (height, width), pitch = self.page.ids, self.page.size, self.style.pitch
-        if width != self.style.width:
+        if self._is_drawn_whole:
             return self.page.pixel_values()
         count, per_band = height * width // 14**2, 4 * width // TOKEN_SIDE
         self._patches = _grown(self._patches, count, 0)
@@ -139,7 +144,7 @@ def _moved(old: np.ndarray, new: np.ndarray, same: int) -> tuple[int, int, int]:
 
 
 def _planes(ids: np.ndarray, style: PageStyle, top: int, bottom: int) -> Iterator[np.ndarray]:
-    """Pixel rows `top` to `bottom` of a page in the encoder's three planes, `(bottom - top, width)` float32."""
+    """Pixel rows `top` to `bottom` of a page: three planes `(bottom - top, width)` float32."""
     first = top // style.pitch
     shown, above = ids[first:], top - first * style.pitch
     for glyphs, white in zip(load_atlas(style.cell).planes, normalisation_table()[:, 255], strict=True):

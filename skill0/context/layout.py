@@ -3,8 +3,8 @@
 A segment starts on a new row. Lines wrap at spaces; a word longer than a row is split. Indentation is kept on
 a line's first row (up to half the width). Skill and note segments keep their blank lines, history does not.
 
-With a joiner in the style, history flows instead: a history segment goes on in the row where the one before it
-ended, and the joiner stands for every new line. Its rows then depend on the column where it starts.
+With a joiner in the style, history flows instead: a history segment goes on in the row where the one before
+it ended, and the joiner stands for every new line. Its rows then depend on the column where it starts.
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from skill0.context.atlas import load_atlas
 from skill0.context.roles import HISTORY_ROLES, ROLES, Segment
 from skill0.context.style import PageStyle
 from skill0.context.text import clean, is_plain
-
 
 _ROLE_NUMBER = {role: number for number, role in enumerate(ROLES)}
 

@@ -6,6 +6,7 @@ pages, and pixels are made again where they are used.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from io import BytesIO
@@ -13,9 +14,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from skill0.context.atlas import cell_size, load_atlas
 from skill0.context.assembly import PageReport
-from skill0.context.pixels import PATCH_VALUES, fill_patches, grid_of, normalisation_table
+from skill0.context.atlas import cell_size, load_atlas
+from skill0.context.pixels import PATCH_VALUES, fill_patches, grid_of, normalisation_table, normalised
 from skill0.context.style import TOKEN_SIDE, PageStyle
 
 if TYPE_CHECKING:
@@ -72,12 +73,17 @@ class Page:
     def array(self) -> np.ndarray:
         """The image, `(height, width, 3)` uint8."""
         height, width = self.size
+        if self.style.shrink > 1:
+            return self._shrunk()
         canvas = np.full((self._drawn_height, width * 3), 255, np.uint8)
         draw_rows(self.ids, load_atlas(self.style.cell).pixels, self.style.pitch, canvas)
         return canvas[:height].reshape(height, width, 3)
 
     def planes(self) -> Iterator[np.ndarray]:
         """The image normalised for the vision encoder: three planes `(height, width)` float32, one by one."""
+        if self.style.shrink > 1:
+            yield from normalised(self.array())
+            return
         height, width = self.size
         glyphs = load_atlas(self.style.cell).planes
         for plane_glyphs, white in zip(glyphs, normalisation_table()[:, 255], strict=True):
@@ -89,6 +95,20 @@ class Page:
     def _drawn_height(self) -> int:
         """The last row's leading may reach below the page."""
         return max(self.size[0], len(self.ids) * self.style.pitch)
+
+    def _shrunk(self) -> np.ndarray:
+        """The image drawn at full size, shrunk, and set at the upper left of a white page."""
+        from PIL import Image
+
+        page = np.full((*self.size, 3), 255, np.uint8)
+        if len(self.ids):
+            full = np.full((len(self.ids) * self.style.pitch, self.style.width * 3), 255, np.uint8)
+            draw_rows(self.ids, load_atlas(self.style.cell).pixels, self.style.pitch, full)
+            inked = full[: len(full) - self.style.leading].reshape(-1, self.style.width, 3)
+            height, width = self.style.inked_size(len(self.ids))
+            small = Image.fromarray(inked).resize((width, height), Image.Resampling.LANCZOS)
+            page[:height, :width] = np.asarray(small)
+        return page
 
     def image(self) -> Image:
         """The image as an RGB PIL image."""
@@ -124,8 +144,9 @@ class Page:
         """For every text cell the visual token that shows its centre, `(rows, columns)` int64."""
         rows, columns = self.ids.shape
         cell_width, cell_height = cell_size(self.style.cell)
-        down = (np.arange(rows) * self.style.pitch + cell_height // 2) // TOKEN_SIDE  # (rows,)
-        across = (np.arange(columns) * cell_width + cell_width // 2) // TOKEN_SIDE  # (columns,)
+        scale = math.sqrt(self.style.shrink) * TOKEN_SIDE
+        down = ((np.arange(rows) * self.style.pitch + cell_height // 2) // scale).astype(int)  # (rows,)
+        across = ((np.arange(columns) * cell_width + cell_width // 2) // scale).astype(int)  # (columns,)
         return down[:, None] * (self.size[1] // TOKEN_SIDE) + across[None]
 
     def find(self, text: str) -> list[tuple[int, int]]:
@@ -143,8 +164,8 @@ def draw_rows(ids: np.ndarray, glyphs: np.ndarray, pitch: int, canvas: np.ndarra
     """Draws text rows from the canvas's upper edge down, `pitch` pixel rows each.
 
     `ids` `(rows, columns)`; `glyphs` `(ids, cell height, ...)`, whose other axes are what a pixel row of a
-    glyph is made of; `canvas` `(pixel rows, values)`, at least `rows * pitch` high. A glyph's pixel row is moved
-    whole, and a few text rows at a time, which stay in the processor's cache.
+    glyph is made of; `canvas` `(pixel rows, values)`, at least `rows * pitch` high. A glyph's pixel row is
+    moved whole, and a few text rows at a time, which stay in the processor's cache.
     """
     flat = glyphs.reshape(len(glyphs), -1)  # (ids, values of a glyph)
     rows, columns = ids.shape

@@ -32,7 +32,7 @@ from skill0.context.style import TOKEN_SIDE, PageStyle
 def pixel_tensors(
     pages: Sequence[Page], device: torch.device | str = "cpu"
 ) -> tuple[torch.Tensor, torch.Tensor]:
-    """`pixel_values` `(patches of all pages, 1176)` float32 and `image_grid_thw` `(pages, 3)` int64, there."""
+    """`pixel_values` `(patches of all pages, 1176)` float32 and `image_grid_thw` `(pages, 3)` int64."""
     if torch.device(device).type == "cpu":
         values, grids = batch_pixel_values(pages)
         return torch.from_numpy(values), torch.from_numpy(grids)
@@ -45,7 +45,10 @@ def gathered_pixels(pages: Sequence[Page], device: torch.device | str) -> tuple[
     parts: list[torch.Tensor] = [torch.empty(0, PATCH_VALUES, device=device)] * len(pages)
     by_style: dict[PageStyle, list[int]] = {}
     for number, page in enumerate(pages):
-        by_style.setdefault(page.style, []).append(number)
+        if page.style.shrink > 1:
+            parts[number] = torch.from_numpy(page.pixel_values()[0]).to(device)
+        else:
+            by_style.setdefault(page.style, []).append(number)
     for style, numbers in by_style.items():
         some = [pages[number] for number in numbers]
         for width in sorted({page.size[1] for page in some}):  # a page without text has a width of its own

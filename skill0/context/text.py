@@ -55,7 +55,7 @@ class CleanText:
 
 
 def is_plain(text: str) -> bool:
-    """Whether `clean` leaves a text as it is, seen fast. A text it would leave, too, may be called not plain."""
+    """Whether `clean` surely leaves a text as it is, seen fast."""
     return text.isascii() and text.isprintable()
 
 

@@ -21,6 +21,7 @@ styles = st.builds(
     leading=st.sampled_from([0, 3, 14]),
     max_visual_tokens=st.sampled_from([None, 40]),
     joiner=st.sampled_from([None, " | "]),
+    shrink=st.sampled_from([1.0, 2.3]),
 )
 changes = st.lists(
     st.tuples(st.just("append"), history)

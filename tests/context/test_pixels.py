@@ -14,6 +14,7 @@ styles = st.builds(
     cell=st.sampled_from(CELLS),
     width=st.sampled_from([56, 84, 392]),
     leading=st.sampled_from([0, 14]),
+    shrink=st.sampled_from([1.0, 1.1, 4.9]),
 )
 
 

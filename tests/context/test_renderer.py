@@ -28,12 +28,14 @@ styles = st.builds(
     cell=st.sampled_from(CELLS),
     width=st.sampled_from([56, 84, 224, 392]),
     leading=st.sampled_from([0, 1, 14]),
+    shrink=st.sampled_from([1.0, 1.0, 1.5, 5.0]),
 )
 narrow_styles = st.builds(
     PageStyle,
     cell=st.sampled_from(CELLS),
     width=st.sampled_from([56, 112, 392]),
     leading=st.sampled_from([0, 14]),
+    shrink=st.sampled_from([1.0, 1.0, 2.0]),
     max_visual_tokens=st.integers(14, 60),
 )
 

@@ -17,6 +17,7 @@ styles = st.builds(
     cell=st.sampled_from(CELLS),
     width=st.sampled_from([56, 84, 392]),
     leading=st.sampled_from([0, 3, 14]),
+    shrink=st.sampled_from([1.0, 1.7]),
 )
 DEVICES = ["cpu", *(["cuda"] if torch.cuda.is_available() else [])]
 
