@@ -16,6 +16,7 @@ import numpy as np
 
 from skill0.context.pixels import normalised
 from skill0.context.roles import ROLE_COLOURS
+from skill0.context.wide import FILLER, load_wide
 from skill0.errors import ConfigError
 
 CELL_SIZES = {"7x14": (7, 14), "6x12": (6, 12), "5x10": (5, 10), "5x9": (5, 9), "4x8": (4, 8)}
@@ -51,7 +52,8 @@ def atlas_digest(codes: np.ndarray, coverage: np.ndarray) -> str:
 
 @dataclass(frozen=True, eq=False)
 class Atlas:
-    """Glyphs of one cell size. A coloured glyph's id is `role * num_glyphs + glyph`.
+    """Glyphs of one cell size. A coloured glyph's id is `role * num_glyphs + glyph`; after those of all roles
+    come the halves of wide glyphs, `first_wide + 2 * (role * wide glyphs + glyph)` and the next one.
 
     `codes` `(glyphs,)` uint32 are the code points, `coverage` `(glyphs, height, width)` uint8 the ink.
     """
@@ -96,12 +98,62 @@ class Atlas:
         """`pixels` as the vision encoder sees them, `(3, roles * glyphs, height, width)` float32."""
         return normalised(self.pixels)
 
+    @property
+    def first_wide(self) -> int:
+        return len(ROLE_COLOURS) * self.num_glyphs
+
     def glyphs(self, text: str) -> np.ndarray:
         """Glyphs of `text`, `(len(text),)` uint16; `NO_GLYPH` for a character that has none."""
         if text.isascii():
             return self.glyph_of_code[np.frombuffer(text.encode("ascii"), np.uint8)]
-        codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-        return self.glyph_of_code[np.minimum(codes, _TABLE_SIZE - 1)]
+        return self.glyph_of_code[np.minimum(_codes(text), _TABLE_SIZE - 1)]
+
+    def wide_ids(self, text: str, roles: np.ndarray, columns: int) -> np.ndarray:
+        """Ids `(rows, columns)` uint32 of text in which a filler follows every wide character; `roles`
+        `(rows, 1)` uint16."""
+        codes, glyphs = _codes(text).reshape(-1, columns), self.glyphs(text).reshape(-1, columns)
+        ids = glyphs.astype(np.uint32) + roles.astype(np.uint32) * self.num_glyphs  # (rows, columns)
+        wide = load_wide()
+        row, right = np.nonzero(codes == ord(FILLER))
+        numbers = wide.glyphs(codes[row, right - 1]) + roles[row, 0].astype(np.int64) * len(wide.codes)
+        ids[row, right - 1] = self.first_wide + 2 * numbers
+        ids[row, right] = self.first_wide + 2 * numbers + 1
+        return ids
+
+    def characters(self, ids: np.ndarray) -> np.ndarray:
+        """The character of every id; a filler for the right half of a wide one."""
+        narrow = np.array(list(self.text))[ids % self.num_glyphs]
+        if ids.dtype == np.uint16:
+            return narrow
+        wide = load_wide()
+        half = np.maximum(ids.astype(np.int64) - self.first_wide, 0)
+        left = wide.codes[half // 2 % len(wide.codes)].view("U1").astype(str)
+        return np.where(ids < self.first_wide, narrow, np.where(half % 2, FILLER, left))
+
+    def table(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Pictures to draw ids from, `(pictures, height, width, 3)` uint8, and each id's place among them."""
+        if ids.dtype == np.uint16:
+            return self.pixels, ids
+        different, places = np.unique(ids, return_inverse=True)
+        halves = different[different >= self.first_wide].astype(np.int64) - self.first_wide
+        wide = load_wide()
+        role, number = np.divmod(halves, 2 * len(wide.codes))
+        ink = wide.halves(number, cell_size(self.cell))[..., None].astype(np.float32) / 255
+        colours = np.array(list(ROLE_COLOURS.values()), np.float32)[role][:, None, None]  # (halves, 1, 1, 3)
+        drawn = np.round(255 * (1 - ink) + colours * ink).astype(np.uint8)  # (halves, height, width, 3)
+        narrow = self.pixels[different[different < self.first_wide]]
+        return np.concatenate([narrow, drawn]), places.reshape(ids.shape)
+
+    def plane_table(self, ids: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The same with pictures as the encoder sees them, `(3, pictures, height, width)` float32."""
+        if ids.dtype == np.uint16:
+            return self.planes, ids
+        pictures, places = self.table(ids)
+        return normalised(pictures), places
+
+
+def _codes(text: str) -> np.ndarray:
+    return np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
 
 
 @lru_cache(maxsize=len(CELLS))

@@ -93,9 +93,9 @@ class Canvas:
             source = self._pixels[(start + shift) * pitch : (stop + shift) * pitch]
             self._pixels[start * pitch : stop * pitch] = source
         self._pixels[stop * pitch : max(len(self._drawn) * pitch, height)] = 255
-        glyphs = load_atlas(self.style.cell).pixels
+        atlas = load_atlas(self.style.cell)
         for first, last in ((same, start), (stop, len(ids))):
-            draw_rows(ids[first:last], glyphs, pitch, self._pixels[first * pitch : last * pitch])
+            draw_rows(*atlas.table(ids[first:last]), pitch, self._pixels[first * pitch : last * pitch])
         self._drawn = ids
         picture = self._pixels[:height].reshape(height, width, 3)
         picture.setflags(write=False)
@@ -146,11 +146,12 @@ def _moved(old: np.ndarray, new: np.ndarray, same: int) -> tuple[int, int, int]:
 def _planes(ids: np.ndarray, style: PageStyle, top: int, bottom: int) -> Iterator[np.ndarray]:
     """Pixel rows `top` to `bottom` of a page: three planes `(bottom - top, width)` float32."""
     first = top // style.pitch
-    shown, above = ids[first:], top - first * style.pitch
-    for glyphs, white in zip(load_atlas(style.cell).planes, normalisation_table()[:, 255], strict=True):
+    above = top - first * style.pitch
+    pictures, shown = load_atlas(style.cell).plane_table(ids[first:])
+    for glyphs, white in zip(pictures, normalisation_table()[:, 255], strict=True):
         height = max(above + bottom - top, len(shown) * style.pitch)
         plane = np.full((height, style.width), white, np.float32)
-        draw_rows(shown, glyphs, style.pitch, plane)
+        draw_rows(glyphs, shown, style.pitch, plane)
         yield plane[above : above + bottom - top]
 
 

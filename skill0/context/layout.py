@@ -19,6 +19,7 @@ from skill0.context.atlas import load_atlas
 from skill0.context.roles import HISTORY_ROLES, ROLES, Segment
 from skill0.context.style import PageStyle
 from skill0.context.text import clean, is_plain
+from skill0.context.wide import FILLER
 
 _ROLE_NUMBER = {role: number for number, role in enumerate(ROLES)}
 
@@ -26,7 +27,9 @@ _UNCHANGED: tuple[Mapping[str, int], Mapping[str, int]] = ({}, {})
 
 
 class SegmentRows(NamedTuple):
-    """One segment laid out: `ids` `(rows, columns)` uint16, and what was changed in its text.
+    """One segment laid out, and what was changed in its text.
+
+    `ids` `(rows, columns)` are uint16, with wide characters uint32.
 
     The first row begins in column `start` (the cells before it are another segment's), the last one ends
     before column `end`.
@@ -54,7 +57,11 @@ def wrap(line: str, columns: int, first: int | None = None) -> list[str]:
     rows = []
     while len(line) > room:
         space = line.rfind(" ", indent + 1, room + 1)
+        if FILLER in line:  # a line may end after a wide character, never within one
+            space = max(space, line.rfind(FILLER, 0, room) + 1)
         cut = space if space > 0 else room if room == columns else 0
+        if line[cut : cut + 1] == FILLER:
+            cut -= 1
         rows.append(line[:cut].rstrip(" "))
         line, indent, room = line[cut:].lstrip(" "), 0, columns
     rows.append(line)
@@ -79,6 +86,8 @@ def lay_out(segments: Sequence[Segment], style: PageStyle) -> list[SegmentRows]:
         ends.append(len(rows))
         changes.append(changed)
     ids = _ids(rows, [segment.role for segment in segments], ends, style)
+    if ids.dtype != np.uint16 and len(segments) > 1:  # only segments with wide characters have wide ids
+        return [lay_out([segment], style)[0] for segment in segments]
     return [
         SegmentRows(ids[first:last], substitutions, normalisations)
         for (first, last), (substitutions, normalisations) in zip(pairwise(ends), changes, strict=True)
@@ -110,7 +119,10 @@ def _ids(rows: Sequence[str], roles: Sequence[str], ends: Sequence[int], style: 
     """Ids `(rows, columns)` of rows of text, of which `ends[i]` to `ends[i + 1]` are of role i."""
     atlas, columns = load_atlas(style.cell), style.columns
     flat = "".join([row.ljust(columns) for row in rows])
+    numbers = np.array([_ROLE_NUMBER[role] for role in roles], np.uint16)  # (roles,)
+    role_of_row = numbers.repeat([last - first for first, last in pairwise(ends)])[:, None]  # (rows, 1)
+    if FILLER in flat:
+        return atlas.wide_ids(flat, role_of_row, columns)
     ids = atlas.glyphs(flat).reshape(len(rows), columns)  # (rows, columns)
-    first_ids = np.array([_ROLE_NUMBER[role] for role in roles], np.uint16) * np.uint16(atlas.num_glyphs)
-    ids += first_ids.repeat([last - first for first, last in pairwise(ends)])[:, None]
+    ids += role_of_row * np.uint16(atlas.num_glyphs)
     return ids

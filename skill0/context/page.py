@@ -7,10 +7,10 @@ pages, and pixels are made again where they are used.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from io import BytesIO
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -18,6 +18,8 @@ from skill0.context.assembly import PageReport
 from skill0.context.atlas import cell_size, load_atlas
 from skill0.context.pixels import PATCH_VALUES, fill_patches, grid_of, normalisation_table, normalised
 from skill0.context.style import TOKEN_SIDE, PageStyle
+from skill0.context.text import clean
+from skill0.context.wide import FILLER
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -30,7 +32,7 @@ _ROWS_AT_ONCE = 16
 class Page:
     """Text laid out under a style. Equal pages show the same pixels; the report plays no part in that.
 
-    `ids` `(rows, columns)` uint16, read-only: role times the number of glyphs, plus the glyph.
+    `ids` `(rows, columns)` uint16, with wide characters uint32, read-only: see `Atlas`.
     """
 
     ids: np.ndarray
@@ -42,6 +44,18 @@ class Page:
 
     def __reduce__(self):  # unpickling builds the page anew, so that its ids are read-only again
         return Page, (self.ids, self.style, self.report)
+
+    def to_json(self) -> dict[str, Any]:
+        """Ids and style, without the report, as JSON data."""
+        return {"ids": self.ids.tolist(), "style": asdict(self.style)}
+
+    @staticmethod
+    def from_json(content: Mapping[str, Any]) -> Page:
+        """A page from what `to_json` gave. Raises `KeyError`, `TypeError` or `ValueError` for other data."""
+        style = PageStyle(**content["style"])
+        ids = np.array(content["ids"], np.uint32).reshape(-1, style.columns)
+        has_wide = ids.max(initial=0) >= load_atlas(style.cell).first_wide
+        return Page(ids if has_wide else ids.astype(np.uint16), style)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Page):
@@ -76,7 +90,7 @@ class Page:
         if self.style.shrink > 1:
             return self._shrunk()
         canvas = np.full((self._drawn_height, width * 3), 255, np.uint8)
-        draw_rows(self.ids, load_atlas(self.style.cell).pixels, self.style.pitch, canvas)
+        draw_rows(*load_atlas(self.style.cell).table(self.ids), self.style.pitch, canvas)
         return canvas[:height].reshape(height, width, 3)
 
     def planes(self) -> Iterator[np.ndarray]:
@@ -85,10 +99,10 @@ class Page:
             yield from normalised(self.array())
             return
         height, width = self.size
-        glyphs = load_atlas(self.style.cell).planes
+        glyphs, ids = load_atlas(self.style.cell).plane_table(self.ids)
         for plane_glyphs, white in zip(glyphs, normalisation_table()[:, 255], strict=True):
             plane = np.full((self._drawn_height, width), white, np.float32)
-            draw_rows(self.ids, plane_glyphs, self.style.pitch, plane)
+            draw_rows(plane_glyphs, ids, self.style.pitch, plane)
             yield plane[:height]
 
     @property
@@ -103,7 +117,7 @@ class Page:
         page = np.full((*self.size, 3), 255, np.uint8)
         if len(self.ids):
             full = np.full((len(self.ids) * self.style.pitch, self.style.width * 3), 255, np.uint8)
-            draw_rows(self.ids, load_atlas(self.style.cell).pixels, self.style.pitch, full)
+            draw_rows(*load_atlas(self.style.cell).table(self.ids), self.style.pitch, full)
             inked = full[: len(full) - self.style.leading].reshape(-1, self.style.width, 3)
             height, width = self.style.inked_size(len(self.ids))
             small = Image.fromarray(inked).resize((width, height), Image.Resampling.LANCZOS)
@@ -122,12 +136,11 @@ class Page:
 
     def text(self) -> str:
         """The text as shown, one line per row, without trailing spaces."""
-        return "\n".join(self.row_texts())
+        return "\n".join(self.row_texts()).replace(FILLER, "")
 
     def row_texts(self) -> list[str]:
-        """The text of every row, without trailing spaces."""
-        atlas = load_atlas(self.style.cell)
-        characters = np.array(list(atlas.text))[self.ids % atlas.num_glyphs]  # (rows, columns)
+        """The text of every row, a character a column (`FILLER` after wide ones), no trailing spaces."""
+        characters = load_atlas(self.style.cell).characters(self.ids)  # (rows, columns)
         return ["".join(row).rstrip(" ") for row in characters]
 
     def token_index(self, row: int, column: int) -> int:
@@ -151,6 +164,7 @@ class Page:
 
     def find(self, text: str) -> list[tuple[int, int]]:
         """Row and column of every place where `text` stands within one row, from top to bottom."""
+        text = clean(text, load_atlas(self.style.cell).drawable).text
         places = []
         for row, shown in enumerate(self.row_texts()):
             column = shown.find(text) if text else -1
@@ -160,15 +174,17 @@ class Page:
         return places
 
 
-def draw_rows(ids: np.ndarray, glyphs: np.ndarray, pitch: int, canvas: np.ndarray) -> None:
+def draw_rows(glyphs: np.ndarray, ids: np.ndarray, pitch: int, canvas: np.ndarray) -> None:
     """Draws text rows from the canvas's upper edge down, `pitch` pixel rows each.
 
-    `ids` `(rows, columns)`; `glyphs` `(ids, cell height, ...)`, whose other axes are what a pixel row of a
-    glyph is made of; `canvas` `(pixel rows, values)`, at least `rows * pitch` high. A glyph's pixel row is
+    `glyphs` `(ids, cell height, ...)`, whose other axes are what a pixel row of a glyph is made of; `ids`
+    `(rows, columns)`; `canvas` `(pixel rows, values)`, at least `rows * pitch` high. A glyph's pixel row is
     moved whole, and a few text rows at a time, which stay in the processor's cache.
     """
-    flat = glyphs.reshape(len(glyphs), -1)  # (ids, values of a glyph)
     rows, columns = ids.shape
+    if not rows:
+        return
+    flat = glyphs.reshape(len(glyphs), -1)  # (ids, values of a glyph)
     height = glyphs.shape[1]
     line = np.dtype(f"V{flat.shape[1] // height * flat.itemsize}")
     places = ids.astype(np.intp)

@@ -4,7 +4,8 @@ On an accelerator only glyph ids travel (16 KB a page of fifty turns, where its 
 pictures of the glyphs are gathered there from an atlas that was copied once. On the CPU the pages draw
 themselves. Both are bit-equal to the image processor's result; tests/context/test_tensors.py.
 
-Left out on purpose: pages that are shrunk as images (`PageStyle.compression`), which are drawn on the CPU.
+Left out on purpose: pages that are shrunk as images (`PageStyle.compression`) and pages with wide characters,
+which are drawn on the CPU.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def gathered_pixels(pages: Sequence[Page], device: torch.device | str) -> tuple[
     parts: list[torch.Tensor] = [torch.empty(0, PATCH_VALUES, device=device)] * len(pages)
     by_style: dict[PageStyle, list[int]] = {}
     for number, page in enumerate(pages):
-        if page.style.shrink > 1:
+        if page.style.shrink > 1 or page.ids.dtype != np.uint16:
             parts[number] = torch.from_numpy(page.pixel_values()[0]).to(device)
         else:
             by_style.setdefault(page.style, []).append(number)

@@ -6,11 +6,12 @@
     look-alikes    characters drawn with the same ink become one (the em dash an en dash, ...)
     bidirectional  controls are taken out: a page is read left to right, in the order of the string
     invisible      zero-width and other format characters are taken out
-    the rest       written as an escape: `\\x1b` for a control character, `<U+4E2D>` for anything else without
-                   a glyph (wide characters, combining marks that have no composed form, lone surrogates)
+    widths         full-width Latin and half-width Kana become the ordinary forms
+    wide           characters two columns wide (CJK, emoji) are followed by `FILLER`, for their right half
+    the rest       written as an escape: `\\x1b` for a control character, `<U+0E01>` for anything else without
+                   a glyph (rare ideographs, combining marks that have no composed form, lone surrogates)
 
-Left out: shaping and reordering of scripts that need it, and wide cells for CJK and emoji; their characters
-are legible only as code points.
+Left out: shaping and reordering of scripts that need it; their characters are legible only as code points.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ import unicodedata
 from collections import Counter
 from collections.abc import Set
 from dataclasses import dataclass, field
+
+from skill0.context.wide import FILLER, load_wide
 
 TAB_STOP = 4
 
@@ -43,7 +46,7 @@ _INVISIBLE_LETTERS = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u3164\uffa0")
 
 @dataclass(frozen=True)
 class CleanText:
-    """Drawable text, with what was done to it.
+    """Drawable text, a character a column, with what was done to it.
 
     `substitutions` counts escaped characters by code point ("U+4E2D"), `normalisations` the other changes by
     kind.
@@ -80,20 +83,33 @@ def _replacement(char: str) -> tuple[str, str]:
     return f"<{code_point_name(char)}>", ""
 
 
+def _has_width(char: str) -> bool:
+    """Whether it is a full-width or half-width form of another character."""
+    return 0xFF01 <= ord(char) <= 0xFFEE
+
+
 def clean(text: str, drawable: Set[str]) -> CleanText:
-    """`text` with only newlines and `drawable` characters left. Never raises; see the module's table."""
+    """`text` with only newlines, `drawable` and wide characters left. Never raises; see the table above."""
     if is_plain(text) or _PLAIN.fullmatch(text):
         return CleanText(text)
     normalisations: Counter[str] = Counter()
     substitutions: Counter[str] = Counter()
     text, line_ends = _LINE_ENDS.subn("\n", text)
     composed = unicodedata.normalize("NFC", text)
+    wide = load_wide().drawable
     normalisations.update({"line end": line_ends, "composition": int(composed != text)})
     table: dict[int, str] = {}
     for char, count in Counter(composed).items():
         if char in drawable or char in "\n\t":
             continue
-        table[ord(char)], kind = _replacement(char)
+        if char in wide:
+            table[ord(char)] = char + FILLER
+            continue
+        shown, kind = _replacement(char)
+        ordinary = unicodedata.normalize("NFKC", char)
+        if not kind and _has_width(char) and (ordinary in drawable or ordinary in wide):
+            shown, kind = ordinary + FILLER * (ordinary in wide), "width"
+        table[ord(char)] = shown
         if kind:
             normalisations[kind] += count
         else:

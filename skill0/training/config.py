@@ -83,6 +83,10 @@ class Skill0Config(GRPOConfig):
             White space below each text row, in pixels.
         page_max_visual_tokens (`int`, *optional*):
             Largest page; older history is dropped to stay within it.
+        page_joiner (`str`, *optional*):
+            Stands for new lines in and between turns of the history, such as `" | "`: fewer rows.
+        page_compression (`str`, *optional*, defaults to `"atlas"`):
+            A compression factor chooses a smaller cell; with `"resize"` it shrinks the image, as published.
 
         > Parameters that control the reward
 
@@ -199,6 +203,8 @@ class Skill0Config(GRPOConfig):
     page_width: int = 392
     page_leading: int = 0
     page_max_visual_tokens: int | None = None
+    page_joiner: str | None = None
+    page_compression: str = "atlas"
 
     success_reward: float = 10.0
     invalid_action_penalty: float = 0.1
@@ -274,7 +280,14 @@ class Skill0Config(GRPOConfig):
 
         return AgentSettings(
             template=self.template,
-            style=PageStyle(self.page_cell, self.page_width, self.page_leading, self.page_max_visual_tokens),
+            style=PageStyle(
+                self.page_cell,
+                self.page_width,
+                self.page_leading,
+                self.page_max_visual_tokens,
+                self.page_joiner,
+                self.page_compression,
+            ),
             skills_in=self.skills_in,
             history_in=self.history_in,
             skill_form=self.skill_form,

@@ -20,14 +20,12 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, fields, replace
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from skill0.agent import Turn
-from skill0.context import Page, PageStyle
+from skill0.context import Page
 from skill0.errors import CheckpointError
 from skill0.training.checkpoints import write_atomically
 from skill0.training.turn_buffer import TrainingTurn, imitation_turn
@@ -101,8 +99,7 @@ def _round(content: Sequence[Mapping[str, Any]]) -> Round:
 def _turn_as_json(turn: Turn) -> dict[str, Any]:
     """A turn without the state that its prompt was built from: the prompt itself is kept."""
     bare = replace(turn, page=None, state=None)
-    page = turn.page
-    shown = None if page is None else {"ids": page.ids.tolist(), "style": asdict(page.style)}
+    shown = None if turn.page is None else turn.page.to_json()
     return {field.name: getattr(bare, field.name) for field in fields(bare)} | {"page": shown}
 
 
@@ -112,5 +109,5 @@ def _turn(content: Mapping[str, Any]) -> Turn:
         name: tuple(value) if isinstance(value, list) else value for name, value in content.items()
     }
     if page is not None:
-        values["page"] = Page(np.array(page["ids"], dtype=np.uint16), PageStyle(**page["style"]))
+        values["page"] = Page.from_json(page)
     return Turn(**values)

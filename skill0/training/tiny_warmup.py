@@ -64,12 +64,18 @@ def warmup_digest(recipe: Recipe, section: WarmupSection, agent: AgentSettings) 
     """sha256 over all that sets one warm-up apart from another, but for the seed: households or games, the
     policy's shape, what is demonstrated and how it is learnt, and the prompts."""
     environment = asdict(recipe.environment)
+    prompts = asdict(replace(agent, max_steps=1, invalid_action_penalty=0.0))
+    # Settings that came later leave the digest as it was where they change nothing.
+    later = {"joiner": None, "compression": "atlas", "shrink": 1.0}
+    prompts["style"] = {
+        name: value for name, value in prompts["style"].items() if name not in later or value != later[name]
+    }
     content = {
         "environment": environment["households"] if environment.pop("games") is None else environment,
         "tiny": asdict(recipe.policy.tiny),
         "warmup": {name: value for name, value in asdict(section).items() if value},
         # How long the run's own episodes are, and what they cost, is no part of the prompts.
-        "agent": asdict(replace(agent, max_steps=1, invalid_action_penalty=0.0)),
+        "agent": prompts,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 

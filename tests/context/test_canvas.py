@@ -69,7 +69,8 @@ def test_a_growing_history_draws_only_its_new_rows(monkeypatch):
     drawn: list[int] = []
     draw = Canvas.array.__globals__["draw_rows"]
     monkeypatch.setattr(
-        "skill0.context.canvas.draw_rows", lambda ids, *rest: (drawn.append(len(ids)), draw(ids, *rest))
+        "skill0.context.canvas.draw_rows",
+        lambda glyphs, ids, *rest: (drawn.append(len(ids)), draw(glyphs, ids, *rest)),
     )
     canvas = Canvas(PageStyle())
     for number in range(20):
@@ -82,7 +83,8 @@ def test_a_sliding_window_moves_rows_and_draws_the_new_ones(monkeypatch):
     drawn: list[int] = []
     draw = Canvas.array.__globals__["draw_rows"]
     monkeypatch.setattr(
-        "skill0.context.canvas.draw_rows", lambda ids, *rest: (drawn.append(len(ids)), draw(ids, *rest))
+        "skill0.context.canvas.draw_rows",
+        lambda glyphs, ids, *rest: (drawn.append(len(ids)), draw(glyphs, ids, *rest)),
     )
     canvas = Canvas(PageStyle())
     skill = Segment("skill", "Look first.")

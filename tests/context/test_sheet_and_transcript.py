@@ -84,13 +84,13 @@ def test_the_command_writes_the_page_of_a_transcript(tmp_path):
     from PIL import Image
 
     path, output = tmp_path / "episode.jsonl", tmp_path / "new" / "episode.png"
-    path.write_text(json.dumps({"role": "observation", "text": "You see a 中 1."}))
+    path.write_text(json.dumps({"role": "observation", "text": "You see a 龘 1."}))
     done = run(path, "--cell", "5x9", "--width", 224, "--leading", 5, "--output", output)
     assert done.exit_code == 0, done.output
     assert "8 visual tokens" in done.output
-    assert "shown as escapes: U+4E2D x1" in done.output
+    assert "shown as escapes: U+9F98 x1" in done.output
     with Image.open(output) as image:
-        expected = page("You see a 中 1.", cell="5x9", width=224, leading=5)
+        expected = page("You see a 龘 1.", cell="5x9", width=224, leading=5)
         assert np.array_equal(np.asarray(image), expected.array())
 
 

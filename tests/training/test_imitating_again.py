@@ -16,7 +16,7 @@ from skill0.training.turn_buffer import TrainingTurn
 
 def imitated(token: int, imitation: float, *, page: bool = True) -> TrainingTurn:
     """A turn whose reply is one token."""
-    shown = Page(np.full((2, 4), 7, dtype=np.uint16), PageStyle("7x14", 56, 14)) if page else None
+    shown = Page(np.full((2, 8), 7, dtype=np.uint16), PageStyle("7x14", 56, 14)) if page else None
     turn = Turn(
         prompt_ids=(1, 2), completion_ids=(token,), logprobs=None, page=shown, action_mask=(True,),
         observation="a shelf", reply="<action>look</action>", action="look", compression=None, valid=True,
