@@ -9,6 +9,7 @@ page.visual_tokens, page.image(), page.pixel_values()
 from skill0.context.assembly import PageReport
 from skill0.context.atlas import CELLS
 from skill0.context.canvas import Canvas
+from skill0.context.fitting import Fitted
 from skill0.context.page import Page, batch_pixel_values
 from skill0.context.prompts import (
     ALFWORLD,
@@ -23,7 +24,7 @@ from skill0.context.renderer import ContextRenderer
 from skill0.context.roles import HISTORY_ROLES, ROLE_COLOURS, ROLES, Segment
 from skill0.context.sheet import contact_sheet
 from skill0.context.style import TOKEN_SIDE, PageStyle
-from skill0.context.transcript import read_transcript
+from skill0.context.transcript import TURNS_FILE, RecordedTurn, read_transcript, read_turns
 
 __all__ = [
     "ALFWORLD",
@@ -34,17 +35,21 @@ __all__ = [
     "ROLES",
     "ROLE_COLOURS",
     "TOKEN_SIDE",
+    "TURNS_FILE",
     "Canvas",
     "ContextRenderer",
+    "Fitted",
     "Page",
     "PageReport",
     "PageStyle",
     "PromptFields",
     "PromptTemplate",
+    "RecordedTurn",
     "Segment",
     "batch_pixel_values",
     "contact_sheet",
     "fill",
     "read_transcript",
+    "read_turns",
     "template_named",
 ]

@@ -11,6 +11,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from skill0.context.assembly import assemble
+from skill0.context.fitting import SMALLEST, Fitted, fit
 from skill0.context.layout import SegmentRows, flow_on, lay_out
 from skill0.context.page import Page
 from skill0.context.roles import HISTORY_ROLES, Segment
@@ -45,6 +46,13 @@ class ContextRenderer:
     def visual_tokens(self, segments: Sequence[Segment], style: PageStyle) -> int:
         """Visual tokens of `page(segments, style)`, by layout alone. Raises what `page` raises."""
         return self.page(segments, style).visual_tokens
+
+    def fit(
+        self, segments: Sequence[Segment], style: PageStyle, max_visual_tokens: int, smallest: str = SMALLEST
+    ) -> Fitted:
+        """The page with at most so many visual tokens: in a smaller cell, down to `smallest`, before history
+        is dropped. See `skill0.context.fitting` for the rule and what is raised."""
+        return fit(self, segments, style, max_visual_tokens, smallest)
 
     def lay_out(self, segments: Sequence[Segment], style: PageStyle) -> list[SegmentRows]:
         """Rows of every segment, remembered or laid out now."""

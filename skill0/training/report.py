@@ -11,8 +11,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from skill0.agent import AgentLoop, RolloutGroup, Sampling
-from skill0.context import contact_sheet
+from skill0.agent import AgentLoop, RolloutGroup, Sampling, Trajectory
+from skill0.context import RecordedTurn, contact_sheet
 from skill0.curriculum import CurriculumChange
 from skill0.curriculum.budget import first_step
 from skill0.curriculum.helpfulness import MARGINAL_FORM, common_form
@@ -132,19 +132,25 @@ def _save(figure, path: Path) -> None:
     _pyplot().close(figure)
 
 
-def pages_sheet(
+def play_once(
     loop: AgentLoop,
     task: Task,
     arms: Mapping[str, Callable[[Task], Sequence[SkillFile]]],
     sampling: Sampling,
     seed: int,
-    path: Path,
-) -> None:
-    """A contact sheet of what the policy sees in one task: its first turn under every arm,
-    and its last where the page has changed."""
+) -> dict[str, Trajectory]:
+    """One episode of a task under every arm, by the arm's name."""
+    return {
+        name: loop.run([RolloutGroup(task, 1, tuple(files(task)))], sampling, seed)[0]
+        for name, files in arms.items()
+    }
+
+
+def pages_sheet(played: Mapping[str, Trajectory], path: Path) -> None:
+    """A contact sheet of what the policy saw: its first turn under every arm, and its last where the page has
+    changed."""
     pages, captions = [], []
-    for name, files in arms.items():
-        [trajectory] = loop.run([RolloutGroup(task, 1, tuple(files(task)))], sampling, seed)
+    for name, trajectory in played.items():
         numbers = {turn.page: number for number, turn in reversed(list(enumerate(trajectory.turns, 1)))}
         for page in dict.fromkeys((trajectory.turns[0].page, trajectory.turns[-1].page)):
             if page is not None:
@@ -152,3 +158,13 @@ def pages_sheet(
                 captions.append(f"{name}, turn {numbers[page]}: {page.visual_tokens} visual tokens")
     if pages:
         contact_sheet(pages, captions, columns=2).save(path)
+
+
+def write_turns(played: Mapping[str, Trajectory], path: Path) -> None:
+    """Every turn with its page as a line of JSON, for `skill0 render`."""
+    rows = [
+        RecordedTurn(trajectory.task.id, arm, number, turn.observation, turn.reply, turn.valid, turn.page)
+        for arm, trajectory in played.items()
+        for number, turn in enumerate(trajectory.turns, 1)
+    ]
+    path.write_text("".join(json.dumps(row.to_json()) + "\n" for row in rows), encoding="utf-8")

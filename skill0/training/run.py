@@ -18,6 +18,7 @@ from rich.console import Console
 from rich.table import Table
 
 from skill0.agent import AgentLoop, RandomPolicy, Sampling
+from skill0.context import TURNS_FILE
 from skill0.evaluation import EvaluationReport, evaluate
 from skill0.evaluation.measuring import WITH, WITHOUT
 from skill0.training import report
@@ -226,9 +227,9 @@ def _draw(
     rates = [{arm: found[arm].success().value or 0.0 for arm in (WITH, WITHOUT)} for found in (before, after)]
     report.success_figure(rows, rates[0], rates[1], steps, folder / "success.png")
     greedy = replace(trainer.args.validation_sampling(), temperature=0.0)
-    report.pages_sheet(
-        trainer.loop, world.heldout[0], _arms(trainer), greedy, recipe.seed, folder / "pages.png"
-    )
+    played = report.play_once(trainer.loop, world.heldout[0], _arms(trainer), greedy, recipe.seed)
+    report.pages_sheet(played, folder / "pages.png")
+    report.write_turns(played, folder / TURNS_FILE)
 
 
 def summary_table(results: Mapping[str, Any], recorded: Sequence[RecordedArm] = ()) -> Table:

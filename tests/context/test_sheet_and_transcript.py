@@ -1,6 +1,7 @@
 """What people look at: contact sheets, transcripts, and `skill0 render`."""
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -9,7 +10,17 @@ from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 from skill0.commands.render import app
-from skill0.context import ROLES, ContextRenderer, PageStyle, Segment, contact_sheet, read_transcript
+from skill0.context import (
+    ROLES,
+    TURNS_FILE,
+    ContextRenderer,
+    PageStyle,
+    RecordedTurn,
+    Segment,
+    contact_sheet,
+    read_transcript,
+    read_turns,
+)
 from skill0.errors import RenderError
 
 SKILL_FILE = """---
@@ -74,6 +85,67 @@ def test_a_bad_line_is_named(tmp_path, line, message):
 def test_a_missing_transcript_is_named(tmp_path):
     with pytest.raises(RenderError, match="nowhere"):
         read_transcript(tmp_path / "nowhere.jsonl")
+
+
+# -- recorded turns
+
+
+def recorded(path):
+    shown = page("You see a 中 1.", cell="5x9", width=224)
+    turn = RecordedTurn("task", "with skills", 1, "You see a 中 1.", "<action>go</action>", True, shown)
+    turns = [turn, replace(turn, turn=2, page=None)]
+    path.write_text("".join(json.dumps(turn.to_json()) + "\n" for turn in turns), encoding="utf-8")
+    return turns
+
+
+def test_recorded_turns_are_read_as_they_were_written(tmp_path):
+    path = tmp_path / TURNS_FILE
+    assert recorded(path) == read_turns(path)
+
+
+@pytest.mark.parametrize(
+    "line", ["{", "[]", '{"page": null}', '{"page": {"ids": [[1]], "style": {"cell": "9x9"}}}']
+)
+def test_a_line_that_is_no_turn_is_named(tmp_path, line):
+    path = tmp_path / TURNS_FILE
+    recorded(path)
+    path.write_text(path.read_text() + line)
+    with pytest.raises(RenderError, match=r"turns\.jsonl:3: is no recorded turn"):
+        read_turns(path)
+
+
+def test_the_command_shows_the_turns_of_a_run(tmp_path):
+    recorded(tmp_path / TURNS_FILE)
+    done = run(tmp_path, "--output", tmp_path / "turns.png")
+    assert done.exit_code == 0, done.output
+    assert "with skills, turn 1, 5x9: 8 visual tokens" in done.output
+
+
+def test_the_command_sets_all_cells_side_by_side_with_their_price(tmp_path):
+    path = tmp_path / "episode.jsonl"
+    path.write_text(json.dumps({"role": "observation", "text": "You see a mug 1. " * 40}))
+    done = run(path, "--cell", "all", "--output", tmp_path / "ladder.png")
+    assert done.exit_code == 0, done.output
+    assert "episode.jsonl, 7x14: 98 visual tokens\n" in done.output
+    assert "episode.jsonl, 4x8: 28 visual tokens (0.29 of 7x14)" in done.output
+
+
+def test_the_command_fits_a_budget(tmp_path):
+    path = tmp_path / "episode.jsonl"
+    path.write_text(json.dumps({"role": "observation", "text": "You see a mug 1. " * 40}))
+    done = run(path, "--fit", "--max-visual-tokens", 60, "--output", tmp_path / "fitted.png")
+    assert done.exit_code == 0, done.output
+    assert "episode.jsonl, 5x10: 56 visual tokens" in done.output
+    assert run(path, "--fit").exit_code == 1
+
+
+@pytest.mark.filterwarnings("ignore:Image.Image.getdata:DeprecationWarning")  # textual-image
+def test_the_command_shows_the_image_in_the_terminal(tmp_path):
+    path = tmp_path / "episode.jsonl"
+    path.write_text(json.dumps({"role": "observation", "text": "You see a mug 1."}))
+    done = run(path, "--preview", "--output", tmp_path / "episode.png")
+    assert done.exit_code == 0, done.output
+    assert len(done.output.splitlines()) > 2
 
 
 def run(*arguments):
