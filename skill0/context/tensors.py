@@ -10,8 +10,9 @@ which are drawn on the CPU.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
 import torch
@@ -28,6 +29,19 @@ from skill0.context.pixels import (
     normalisation_table,
 )
 from skill0.context.style import TOKEN_SIDE, PageStyle
+
+Pixels = Callable[[Sequence[Page], torch.device | str], tuple[torch.Tensor, torch.Tensor]]
+"""Pages, device -> `pixel_values` `(patches of all pages, 1176)` and `image_grid_thw` `(pages, 3)`, there."""
+
+
+def official_pixels(image_processor: Any) -> Pixels:
+    """The same by a transformers image processor, which gets the pages as PIL images; to compare with."""
+
+    def process(pages: Sequence[Page], device: torch.device | str) -> tuple[torch.Tensor, torch.Tensor]:
+        found = image_processor(images=[page.image() for page in pages], return_tensors="pt")
+        return found["pixel_values"].to(device), found["image_grid_thw"].to(device)
+
+    return process
 
 
 def pixel_tensors(

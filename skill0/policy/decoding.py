@@ -22,6 +22,7 @@ from transformers.integrations.deepspeed import is_deepspeed_zero3_enabled
 from transformers.integrations.fsdp import is_fsdp_managed_module
 
 from skill0.context import Page
+from skill0.context.tensors import Pixels, pixel_tensors
 from skill0.policy.cache import reserved_cache
 from skill0.policy.stems import can_share_stems, has_stem, run_stems, stem_length
 
@@ -55,6 +56,7 @@ def decode(
     end_token_ids: frozenset[int],
     pad_token_id: int,
     image_token_id: int,
+    pixels: Pixels = pixel_tensors,
 ) -> tuple[list[list[int]], list[list[float]]]:
     """Tokens of a reply to each prompt, with its end token if it has one, and their log-probabilities."""
     distinct: dict[tuple[tuple[int, ...], Page | None], int] = {}
@@ -68,7 +70,7 @@ def decode(
     cache = reserved_cache(model.config, room) if on_cpu else DynamicCache(config=model.config)
     rest = run_stems(
         model, model, [prompt for prompt, _ in distinct], [page for _, page in distinct], cache,
-        pad_token_id=pad_token_id, image_token_id=image_token_id,
+        pad_token_id=pad_token_id, image_token_id=image_token_id, pixels=pixels,
     )  # fmt: skip
     inputs, position = rest.inputs, rest.next_position  # (states,)
     replies: list[list[int]] = [[] for _ in prompts]

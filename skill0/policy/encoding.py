@@ -18,7 +18,8 @@ from functools import lru_cache
 from typing import Any
 
 from skill0.agent.policy import PolicyInput
-from skill0.errors import PolicyError
+from skill0.context.tensors import Pixels, official_pixels, pixel_tensors
+from skill0.errors import ConfigError, PolicyError
 from skill0.policy.processor import IMAGE_TOKEN, VIDEO_TOKEN
 from skill0.policy.tokenizer import byte_alphabet
 
@@ -28,15 +29,28 @@ _SYSTEM, _USER = "\ue000system\ue000", "\ue000user\ue000"
 _VISION_TOKENS = (IMAGE_TOKEN, VIDEO_TOKEN, "<|vision_start|>", "<|vision_end|>", "<|vision_pad|>")
 
 
+PIXELS = ("glyphs", "processor")
+
+
 class PromptEncoder:
     """Encodes prompts for one processor.
+
+    Args:
+        processor: of the model.
+        pixels: how pages become pixel values: from their "glyphs", which is fast, or by the "processor" from
+            images. Both are bit-equal for the processors of the published checkpoints.
 
     Raises:
         PolicyError: the tokenizer is not byte-level, or takes control tokens from plain text even when told
             not to; the chat template drops a part of the prompt.
+        ConfigError: another way to make pixel values.
     """
 
-    def __init__(self, processor: Any):
+    def __init__(self, processor: Any, pixels: str = "glyphs"):
+        if pixels not in PIXELS:
+            raise ConfigError(f"pixel values are made from {' or by the '.join(PIXELS)}, not {pixels!r}")
+        by_processor = pixels == "processor"
+        self.pixels: Pixels = official_pixels(processor.image_processor) if by_processor else pixel_tensors
         self.processor = processor
         self.tokenizer = processor.tokenizer
         vocabulary = self.tokenizer.get_vocab()

@@ -118,6 +118,7 @@ def generate_replies(
                 end_token_ids=_end_token_ids(model, encoder),
                 pad_token_id=encoder.pad_token_id,
                 image_token_id=encoder.image_token_id,
+                pixels=encoder.pixels,
             )
     return [
         PolicyOutput(
@@ -148,7 +149,7 @@ def generate(
         input_ids=ids,
         attention_mask=mask,
         mm_token_type_ids=((ids == encoder.image_token_id) & mask.bool()).long(),
-        **image_inputs(model, pages),
+        **image_inputs(model, pages, encoder.pixels),
         generation_config=_plain_greedy(max_new_tokens, ends, encoder.pad_token_id),
         logits_processor=LogitsProcessorList([sampler]),
     )

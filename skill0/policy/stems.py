@@ -25,7 +25,7 @@ from transformers.modeling_outputs import BaseModelOutputWithPooling
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VLModel
 
 from skill0.context import Page
-from skill0.context.tensors import pixel_tensors
+from skill0.context.tensors import Pixels, pixel_tensors
 
 CHECKED_ATTENTION = ("sdpa", "eager")
 
@@ -70,6 +70,7 @@ def run_stems(
     pad_token_id: int,
     image_token_id: int,
     completions: Sequence[Sequence[int]] = (),
+    pixels: Pixels = pixel_tensors,
 ) -> SecondPass:
     """Run `forward` over the distinct stems of some prompts, into `cache`, and say what is left to run.
 
@@ -85,7 +86,7 @@ def run_stems(
     ]
     ids, mask = padded([stem for stem, _ in distinct], pad_token_id, left=False)  # both (stems, longest)
     ids, mask = ids.to(device), mask.to(device)
-    images = image_inputs(model, [page for _, page in distinct])
+    images = image_inputs(model, [page for _, page in distinct], pixels)
     positions, deltas = _backbone(model).get_rope_index(
         ids,
         mm_token_type_ids=((ids == image_token_id) & mask.bool()).long(),
@@ -124,15 +125,15 @@ def run_stems(
     )
 
 
-def image_inputs(model: Any, pages: Sequence[Page | None]) -> dict[str, Any]:
+def image_inputs(model: Any, pages: Sequence[Page | None], pixels: Pixels = pixel_tensors) -> dict[str, Any]:
     """Image features per page in the order of the prompts, each different page encoded once."""
     shown = [page for page in pages if page is not None]
     if not shown:
         return {}
     device = next(model.parameters()).device
     different = {page: position for position, page in enumerate(dict.fromkeys(shown))}
-    pixels, grids = pixel_tensors(list(different), device)
-    features = model.get_image_features(pixels, grids, return_dict=True).pooler_output
+    values, grids = pixels(list(different), device)
+    features = model.get_image_features(values, grids, return_dict=True).pooler_output
     order = [different[page] for page in shown]
     encoded: Any = BaseModelOutputWithPooling()
     encoded.pooler_output = tuple(features[position] for position in order)

@@ -20,17 +20,25 @@ class TransformersPolicy:
         processor: its processor.
         batch_size: prompts a `generate` call; replies do not depend on it.
         device: where the model is moved; it stays where it is when not given.
+        pixels: how pages become pixel values, "glyphs" or "processor": see `PromptEncoder`.
 
     Raises:
         PolicyError: model and processor do not fit together, or the model sees no images.
     """
 
-    def __init__(self, model: Any, processor: Any, batch_size: int = 48, device: Any = None):
+    def __init__(
+        self,
+        model: Any,
+        processor: Any,
+        batch_size: int = 48,
+        device: Any = None,
+        pixels: str = "glyphs",
+    ):
         if batch_size < 1:
             raise PolicyError(f"batch_size must be at least 1, got {batch_size}")
         check_policy(model, processor)
         self.model = model if device is None else model.to(device)
-        self.encoder = PromptEncoder(processor)
+        self.encoder = PromptEncoder(processor, pixels)
         self.batch_size = batch_size
 
     def generate(self, inputs: Sequence[PolicyInput], sampling: Sampling) -> list[PolicyOutput]:

@@ -87,6 +87,8 @@ class Skill0Config(GRPOConfig):
             Stands for new lines in and between turns of the history, such as `" | "`: fewer rows.
         page_compression (`str`, *optional*, defaults to `"atlas"`):
             A compression factor chooses a smaller cell; with `"resize"` it shrinks the image, as published.
+        page_pixels (`str`, *optional*, defaults to `"glyphs"`):
+            Pixel values are made from a page's glyphs, or, bit-equal and slower, by the image `"processor"`.
 
         > Parameters that control the reward
 
@@ -205,6 +207,7 @@ class Skill0Config(GRPOConfig):
     page_max_visual_tokens: int | None = None
     page_joiner: str | None = None
     page_compression: str = "atlas"
+    page_pixels: str = "glyphs"
 
     success_reward: float = 10.0
     invalid_action_penalty: float = 0.1
@@ -387,6 +390,7 @@ class Skill0Config(GRPOConfig):
             "skill_scope": SCOPES,
             "helpfulness_from": SOURCES,
             "arm_advantages": ARM_STATISTICS,
+            "page_pixels": ("glyphs", "processor"),
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:

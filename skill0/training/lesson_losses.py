@@ -51,7 +51,11 @@ def lesson_losses(
     `attentions` also "looking up", "glancing", "sighting" and "copying".
     """
     batch = collate_turns(
-        [lesson.turn for lesson in lessons], pad_token_id=pad_id, image_token_id=image_id, device=model.device
+        [lesson.turn for lesson in lessons],
+        pad_token_id=pad_id,
+        image_token_id=image_id,
+        device=model.device,
+        pixels=None,
     )
     width = batch["prompt_ids"].shape[1]
     mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)  # (turns, tokens)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import torch
 from transformers import DynamicCache, Qwen2_5_VLForConditionalGeneration
 
+from skill0.context.tensors import Pixels, pixel_tensors
 from skill0.policy.stems import can_share_stems, has_stem, run_stems
 
 if TYPE_CHECKING:
@@ -37,7 +38,13 @@ def can_share(model: Any, turns: Sequence[Turn], image_token_id: int) -> bool:
 
 
 def shared_logprobs(
-    model: Any, turns: Sequence[Turn], *, temperature: float, pad_token_id: int, image_token_id: int
+    model: Any,
+    turns: Sequence[Turn],
+    *,
+    temperature: float,
+    pad_token_id: int,
+    image_token_id: int,
+    pixels: Pixels = pixel_tensors,
 ) -> tuple[torch.Tensor, torch.Tensor]:
     """Log-probabilities of the completion tokens, and entropies of their distributions, at `temperature`.
 
@@ -52,6 +59,7 @@ def shared_logprobs(
     rest = run_stems(
         model.model, model, prompts, pages, DynamicCache(config=model.config),
         pad_token_id=pad_token_id, image_token_id=image_token_id, completions=completions,
+        pixels=pixels,
     )  # fmt: skip
     states = model.model(**rest.inputs).last_hidden_state  # (rows, columns, width)
     written = slice(rest.prompt_width, None)

@@ -138,7 +138,7 @@ class Skill0Trainer(GRPOTrainer):
         self.grouping = grouping
         self.agent_settings = preparation.agent_settings(args, template)
         model, processing_class = preparation.resolve_policy(model, processing_class, args)
-        self.encoder = PromptEncoder(processing_class)
+        self.encoder = PromptEncoder(processing_class, args.page_pixels)
         if args.use_vllm:
             args.generation_kwargs = without_vision_tokens(
                 args.generation_kwargs, self.encoder.vision_token_ids
@@ -305,7 +305,7 @@ class Skill0Trainer(GRPOTrainer):
         return loss
 
     def collate(self, items: Sequence[TrainingTurn]) -> dict[str, Any]:
-        """The tensors of a micro-batch, on this process's device."""
+        """The tensors of a micro-batch but for its images, on this process's device."""
         return collate_training_turns(
             items,
             pad_token_id=self.encoder.pad_token_id,

@@ -18,6 +18,7 @@ import torch
 
 from skill0.errors import ConfigError
 from skill0.training.shared_pass import can_share, shared_logprobs
+from skill0.training.turn_batching import image_tensors
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -95,17 +96,17 @@ def token_logprobs(
             temperature=trainer.temperature,
             pad_token_id=trainer._tokenizer.pad_token_id,
             image_token_id=image_token_id,
+            pixels=trainer.encoder.pixels,
         )
         return logprobs, entropy if entropies else None
+    images = image_tensors(turns, batch["prompt_ids"].device, trainer.encoder.pixels)
     logprobs, entropy, _ = trainer._get_per_token_logps_and_entropies(
         model,
         torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
         torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
         batch["completion_ids"].size(1),
         compute_entropy=entropies,
-        pixel_values=batch.get("pixel_values"),
-        image_grid_thw=batch.get("image_grid_thw"),
-        num_images=batch.get("num_images"),
+        **images,
         mm_token_type_ids=batch["mm_token_type_ids"],
     )
     return logprobs, entropy

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from skill0.context.tensors import pixel_tensors
+from skill0.context.tensors import Pixels, pixel_tensors
 from skill0.policy.stems import padded
 
 if TYPE_CHECKING:
     from skill0.agent import Turn
-    from skill0.context import Page
 
 
 def turn_length(turn: Turn) -> int:
@@ -46,19 +45,16 @@ def collate_turns(
     pad_token_id: int,
     image_token_id: int,
     device: torch.device | str = "cpu",
+    pixels: Pixels | None = pixel_tensors,
 ) -> dict[str, Any]:
     """One padded batch of turns, with the keys TRL's `GRPOTrainer` uses.
-
-    Pages may differ in size, and turns without a page may stand beside turns with one.
 
     Returns a dict of
       `turns`                              the turns themselves;
       `prompt_ids`, `prompt_mask`          int64 (turns, prompt tokens), padded on the left;
       `completion_ids`, `completion_mask`  int64 (turns, completion tokens), padded on the right;
       `mm_token_type_ids`                  int64 (turns, prompt + completion tokens), 1 on image placeholders;
-      `num_images`                         list of 0 or 1 per turn, only if some turn has a page;
-      `pixel_values`                       float32 (patches of all pages, 1176), likewise;
-      `image_grid_thw`                     int64 (pages, 3), likewise.
+    and `image_tensors`, unless `pixels` is None.
 
     Raises `ValueError` when there are no turns, when a completion is empty or holds an image placeholder,
     and when a prompt does not hold exactly one placeholder per visual token of its page.
@@ -79,7 +75,7 @@ def collate_turns(
         ],
         dim=1,
     )  # (turns, prompt + completion tokens)
-    batch: dict[str, Any] = {
+    batch = {
         "turns": tuple(turns),
         "prompt_ids": prompt_ids.to(device),
         "prompt_mask": prompt_mask.to(device),
@@ -87,20 +83,31 @@ def collate_turns(
         "completion_mask": completion_mask.to(device),
         "mm_token_type_ids": token_types.long().to(device),
     }
+    return batch if pixels is None else {**batch, **image_tensors(turns, device, pixels)}
+
+
+def image_tensors(
+    turns: Sequence[Turn], device: torch.device | str = "cpu", pixels: Pixels = pixel_tensors
+) -> dict[str, Any]:
+    """The turns' pages as TRL's `GRPOTrainer` takes them. They may differ in size; equal ones are drawn once.
+
+    Nothing if no turn has a page; else a dict of
+      `num_images`      list of 0 or 1 per turn;
+      `pixel_values`    float32 (patches of all pages, 1176);
+      `image_grid_thw`  int64 (pages, 3).
+    """
     pages = [turn.page for turn in turns if turn.page is not None]
-    if pages:
-        batch["pixel_values"], batch["image_grid_thw"] = _pixels(pages, device)
-        batch["num_images"] = [0 if turn.page is None else 1 for turn in turns]
-    return batch
-
-
-def _pixels(pages: Sequence[Page], device: torch.device | str) -> tuple[torch.Tensor, torch.Tensor]:
-    """Patches (patches of all pages, 1176) and grids (pages, 3); equal pages are drawn once."""
+    if not pages:
+        return {}
     different = {page: number for number, page in enumerate(dict.fromkeys(pages))}
-    pixels, grids = pixel_tensors(list(different), device)
+    values, grids = pixels(list(different), device)
     order = [different[page] for page in pages]
-    parts = pixels.split([4 * page.visual_tokens for page in different])  # each (patches of the page, 1176)
-    return torch.cat([parts[number] for number in order]), grids[order]
+    parts = values.split([4 * page.visual_tokens for page in different])  # each (patches of the page, 1176)
+    return {
+        "num_images": [0 if turn.page is None else 1 for turn in turns],
+        "pixel_values": torch.cat([parts[number] for number in order]),
+        "image_grid_thw": grids[order],
+    }
 
 
 def _check_turn(turn: Turn, position: int, image_token_id: int) -> None:

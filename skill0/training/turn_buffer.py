@@ -156,13 +156,17 @@ def cut_windows(
 def collate_training_turns(
     items: Sequence[TrainingTurn], *, pad_token_id: int, image_token_id: int, device: torch.device | str
 ) -> dict[str, Any]:
-    """`collate_turns` of a micro-batch, with `advantages` and `weights` (turns,), `loss_mask` (turns, tokens)
-    of the turns that the policy loss is about, and those of `LOGPROB_KEYS` that the turns carry, (turns,
-    tokens). If some turn is one of the internalization loss: `imitation` (turns,) and `imitated`, bool
-    (turns, tokens).
+    """`collate_turns` of a micro-batch without images, with `advantages` and `weights` (turns,), `loss_mask`
+    (turns, tokens) of the turns that the policy loss is about, and those of `LOGPROB_KEYS` that the turns
+    carry, (turns, tokens). If some turn is one of the internalization loss: `imitation` (turns,) and
+    `imitated`, bool (turns, tokens).
     """
     batch = collate_turns(
-        [item.turn for item in items], pad_token_id=pad_token_id, image_token_id=image_token_id, device=device
+        [item.turn for item in items],
+        pad_token_id=pad_token_id,
+        image_token_id=image_token_id,
+        device=device,
+        pixels=None,
     )
     weighs = torch.tensor([item.weight != 0.0 for item in items], device=device)  # (turns,)
     batch["loss_mask"] = batch["completion_mask"] * weighs[:, None]  # (turns, tokens)

@@ -13,6 +13,7 @@ from colours_world import Colours, make_tasks
 
 from skill0.errors import ConfigError
 from skill0.training import rounds
+from skill0.training.turn_batching import image_tensors
 
 PAIRED: dict[str, Any] = {
     "env": Colours,
@@ -156,11 +157,11 @@ class TestGradient:
 
     def scores(self, trainer: Any, item: Any) -> torch.Tensor:
         """Log-probabilities of a turn's completion, (tokens, vocabulary)."""
-        batch = trainer.collate([item])
+        batch, images = trainer.collate([item]), image_tensors([item.turn])
         ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
         logits = trainer.model(
-            input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values=batch["pixel_values"],
-            image_grid_thw=batch["image_grid_thw"], mm_token_type_ids=batch["mm_token_type_ids"],
+            input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values=images["pixel_values"],
+            image_grid_thw=images["image_grid_thw"], mm_token_type_ids=batch["mm_token_type_ids"],
         ).logits[0]  # fmt: skip
         return torch.log_softmax(logits[batch["prompt_ids"].shape[1] - 1 : -1].float(), dim=-1)
 

@@ -14,6 +14,7 @@ from colours_reader import use_reader
 from colours_world import AlwaysRed, PatientColours, make_bank, make_tasks
 
 from skill0.training import rounds, trl_internals
+from skill0.training.turn_batching import image_tensors
 
 
 def rows(trainer: Any, count: int) -> list[dict[str, Any]]:
@@ -76,6 +77,16 @@ def test_two_runs_with_one_seed_are_identical(colours_policy: Path, tmp_path: Pa
     assert runs[0][0] == runs[1][0]
     assert torch.equal(runs[0][1], runs[1][1])
     assert not torch.equal(runs[0][1], runs[2][1])
+
+
+def test_pixels_by_the_image_processor_train_the_same(colours_policy: Path, tmp_path: Path) -> None:
+    runs = []
+    for pixels in ("glyphs", "processor"):
+        trainer = make_trainer(colours_policy, tmp_path / pixels, max_steps=2, page_pixels=pixels)
+        trainer.train()
+        runs.append((history(trainer), parameters(trainer)))
+    assert runs[0][0] == runs[1][0]
+    assert torch.equal(runs[0][1], runs[1][1])
 
 
 @pytest.mark.parametrize(
@@ -184,11 +195,11 @@ class TestGradient:
             assert len(tokens_of) == 1
         total: Any = 0.0
         for item in items:
-            batch = trainer.collate([item])
+            batch, images = trainer.collate([item]), image_tensors([item.turn])
             ids = torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1)
             logits = trainer.model(
-                input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values=batch["pixel_values"],
-                image_grid_thw=batch["image_grid_thw"], mm_token_type_ids=batch["mm_token_type_ids"],
+                input_ids=ids, attention_mask=torch.ones_like(ids), pixel_values=images["pixel_values"],
+                image_grid_thw=images["image_grid_thw"], mm_token_type_ids=batch["mm_token_type_ids"],
             ).logits[0]  # fmt: skip
             start = batch["prompt_ids"].shape[1]
             scores = torch.log_softmax(logits[start - 1 : -1].float(), dim=-1)  # (tokens, vocabulary)
