@@ -9,17 +9,16 @@ from __future__ import annotations
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import accumulate, pairwise
 
 import numpy as np
 
 from skill0.context.atlas import CELLS
-from skill0.context.layout import SegmentRows
+from skill0.context.layout import Laid, narrowest
 from skill0.context.roles import HISTORY_ROLES, Segment
 from skill0.context.style import PageStyle
 from skill0.errors import RenderError
 
-LayOut = Callable[[Sequence[Segment], PageStyle], list[SegmentRows]]
+LayOut = Callable[[Sequence[Segment], PageStyle], Laid]
 """Lays out segments in their order; flowing history begins where the segment before it ends."""
 
 
@@ -43,72 +42,51 @@ class PageReport:
 
 
 def assemble(segments: Sequence[Segment], style: PageStyle, lay: LayOut) -> tuple[np.ndarray, PageReport]:
-    """Ids of the whole page `(rows, columns)` uint16 and the report.
+    """Ids of the whole page `(rows, columns)` and the report.
 
     Raises `RenderError` when skills and notes alone exceed the style's limit.
     """
     laid = lay(segments, style)
-    ids, spans = join(laid, style)
     dropped, rows_dropped = 0, 0
-    if len(ids) > style.max_rows:
-        whole, history = len(ids), _history(segments, laid)
+    if len(laid.ids) > style.max_rows:
+        whole, history = len(laid.ids), _history(segments, laid)
         dropped = _how_many(segments, history, style, lay)
-        ids, spans, laid = _shortened(segments, history, dropped, style, lay)
-        rows_dropped = whole - (len(ids) - 1)
-    return ids, PageReport(
+        laid = _shortened(segments, history, dropped, style, lay)
+        rows_dropped = whole - (len(laid.ids) - 1)
+    return laid.ids, PageReport(
         len(segments),
         dropped,
-        len(ids),
+        len(laid.ids),
         rows_dropped,
-        total(rows.substitutions for rows in laid),
-        total(rows.normalisations for rows in laid),
-        spans,
+        total(substitutions for substitutions, _ in laid.changes.values()),
+        total(normalisations for _, normalisations in laid.changes.values()),
+        laid.spans,
     )
 
 
 def _shortened(
     segments: Sequence[Segment], history: Sequence[int], dropped: int, style: PageStyle, lay: LayOut
-) -> tuple[np.ndarray, tuple[tuple[int, int], ...], list[SegmentRows]]:
-    """Ids, spans and rows without the oldest history, with a note in its place."""
+) -> Laid:
+    """The segments laid out without the oldest history, with a note in its place."""
     left, place, newest = _without(segments, history[:dropped]), history[0], history[-1]
-    rows_cut = max(0, sum(map(_new_rows, lay(left, style))) + 1 - style.max_rows)
-    marker = Segment("note", _marker(dropped, rows_cut, style.columns))
+    cut = max(0, len(lay(left, style).ids) + 1 - style.max_rows)
+    marker = Segment("note", _marker(dropped, cut, style.columns))
     laid = lay([*left[:place], marker, *left[place:]], style)
-    if rows_cut:
-        laid[newest + 1] = laid[newest + 1]._replace(ids=laid[newest + 1].ids[rows_cut:])
-    ids, spans = join(laid, style)
-    return ids, (*spans[:place], *spans[place + 1 :]), laid
+    spans = [*laid.spans[:place], *laid.spans[place + 1 :]]
+    if not cut:
+        return laid._replace(spans=tuple(spans))
+    first, last = spans[newest]
+    spans = [*spans[:newest], (first, last - cut), *((a - cut, b - cut) for a, b in spans[newest + 1 :])]
+    ids = np.delete(laid.ids, slice(first, first + cut), axis=0)
+    return Laid(narrowest(ids, style), tuple(spans), laid.changes)
 
 
-def join(laid: Sequence[SegmentRows], style: PageStyle) -> tuple[np.ndarray, tuple[tuple[int, int], ...]]:
-    """Ids `(rows, columns)` of segments one after another, and the rows of each, first and after the last."""
-    if not laid:
-        return np.zeros((0, style.columns), np.uint16), ()
-    ends = list(accumulate(map(_new_rows, laid), initial=0))
-    if not style.joiner:
-        return np.concatenate([rows.ids for rows in laid]), tuple(pairwise(ends))
-    ids = np.concatenate([rows.ids[len(rows.ids) - _new_rows(rows) :] for rows in laid])
-    for rows, end in zip(laid, ends, strict=False):
-        if rows.start and len(rows.ids):  # its first row is the last one of the segment before
-            ids[end - 1, rows.start :] = rows.ids[0, rows.start :]
-    spans = [
-        (first - bool(rows.start and len(rows.ids)), last)
-        for rows, (first, last) in zip(laid, pairwise(ends), strict=True)
-    ]
-    return ids, tuple(spans)
-
-
-def _new_rows(rows: SegmentRows) -> int:
-    """How many rows a segment adds: a flowing one goes on in a row that is there."""
-    return max(0, len(rows.ids) - bool(rows.start))
-
-
-def _history(segments: Sequence[Segment], laid: Sequence[SegmentRows]) -> list[int]:
-    """Places of history segments that have rows, oldest first."""
+def _history(segments: Sequence[Segment], laid: Laid) -> list[int]:
+    """Numbers of the history segments that have rows, oldest first."""
     return [
-        place
-        for place, segment in enumerate(segments)
-        if segment.role in HISTORY_ROLES and len(laid[place].ids)
+        number
+        for number, (segment, (first, last)) in enumerate(zip(segments, laid.spans, strict=True))
+        if segment.role in HISTORY_ROLES and first < last
     ]
 
 
@@ -128,8 +106,7 @@ def _how_many(segments: Sequence[Segment], history: Sequence[int], style: PageSt
     """
 
     def rows_without(count: int) -> int:
-        rows = sum(map(_new_rows, lay(_without(segments, history[:count]), style)))
-        return rows + bool(history)  # the marker
+        return len(lay(_without(segments, history[:count]), style).ids) + bool(history)  # the marker
 
     least = rows_without(len(history))
     if least > style.max_rows:
@@ -147,7 +124,7 @@ def _too_long(
     smaller = []
     for cell in CELLS[CELLS.index(style.cell) + 1 :]:
         other = replace(style, cell=cell, max_visual_tokens=None)
-        fewer = sum(map(_new_rows, lay(_without(segments, history), other))) + bool(history)
+        fewer = len(lay(_without(segments, history), other).ids) + bool(history)
         smaller.append(f"{cell} needs {other.visual_tokens(fewer)}")
     advice = f", or choose a smaller cell ({', '.join(smaller)})" if smaller else ""
     return RenderError(

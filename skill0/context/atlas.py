@@ -120,6 +120,17 @@ class Atlas:
         ids[row, right] = self.first_wide + 2 * numbers + 1
         return ids
 
+    def lengths(self, ids: np.ndarray) -> np.ndarray:
+        """After how many columns the rest of a row is blank, `(rows,)`."""
+        if not ids.size:
+            return np.zeros(len(ids), np.intp)
+        last = ids[:, -1:]
+        # A blank has its role, too. A wide glyph is none; no id is as large as what stands for it here.
+        blank = np.where(last < self.first_wide, last // self.num_glyphs * self.num_glyphs, -1)
+        inked = ids != blank  # (rows, columns)
+        behind = inked[:, ::-1].argmax(axis=1)
+        return np.where(inked.any(axis=1), ids.shape[1] - behind, 0)
+
     def characters(self, ids: np.ndarray) -> np.ndarray:
         """The character of every id; a filler for the right half of a wide one."""
         narrow = np.array(list(self.text))[ids % self.num_glyphs]

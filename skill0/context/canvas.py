@@ -11,7 +11,6 @@ sequence of changes, with a page made from nothing.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import accumulate, pairwise
 
 import numpy as np
 
@@ -63,19 +62,18 @@ class Canvas:
         if self.style.joiner or self.page.report.rows_dropped:
             return self.show([*self.segments, *segments])
         laid = self.renderer.lay_out(segments, self.style)
-        ids = np.concatenate([self.page.ids, *(rows.ids for rows in laid)])
-        if len(ids) > self.style.max_rows:
+        before, rows = self.page.report, len(self.page.ids)
+        if rows + len(laid.ids) > self.style.max_rows:
             return self.show([*self.segments, *segments])
-        ends = accumulate((len(rows.ids) for rows in laid), initial=len(self.page.ids))
-        before = self.page.report
+        ids = np.concatenate([self.page.ids, laid.ids])
         report = PageReport(
             before.segments + len(segments),
             0,
             len(ids),
             0,
-            total([before.substitutions, *(rows.substitutions for rows in laid)]),
-            total([before.normalisations, *(rows.normalisations for rows in laid)]),
-            before.segment_rows + tuple(pairwise(ends)),
+            total([before.substitutions, *(substitutions for substitutions, _ in laid.changes.values())]),
+            total([before.normalisations, *(normalisations for _, normalisations in laid.changes.values())]),
+            before.segment_rows + tuple((rows + first, rows + last) for first, last in laid.spans),
         )
         self.page = Page(ids, self.style, report)
         self.segments += segments
@@ -95,7 +93,9 @@ class Canvas:
         self._pixels[stop * pitch : max(len(self._drawn) * pitch, height)] = 255
         atlas = load_atlas(self.style.cell)
         for first, last in ((same, start), (stop, len(ids))):
-            draw_rows(*atlas.table(ids[first:last]), pitch, self._pixels[first * pitch : last * pitch])
+            new, pixels = ids[first:last], self._pixels[first * pitch : last * pitch]
+            pixels[...] = 255
+            draw_rows(*atlas.table(new), atlas.lengths(new), pitch, pixels)
         self._drawn = ids
         picture = self._pixels[:height].reshape(height, width, 3)
         picture.setflags(write=False)
@@ -147,11 +147,13 @@ def _planes(ids: np.ndarray, style: PageStyle, top: int, bottom: int) -> Iterato
     """Pixel rows `top` to `bottom` of a page: three planes `(bottom - top, width)` float32."""
     first = top // style.pitch
     above = top - first * style.pitch
-    pictures, shown = load_atlas(style.cell).plane_table(ids[first:])
+    atlas = load_atlas(style.cell)
+    pictures, places = atlas.plane_table(ids[first:])
+    lengths = atlas.lengths(ids[first:])
     for glyphs, white in zip(pictures, normalisation_table()[:, 255], strict=True):
-        height = max(above + bottom - top, len(shown) * style.pitch)
+        height = max(above + bottom - top, len(places) * style.pitch)
         plane = np.full((height, style.width), white, np.float32)
-        draw_rows(glyphs, shown, style.pitch, plane)
+        draw_rows(glyphs, places, lengths, style.pitch, plane)
         yield plane[above : above + bottom - top]
 
 

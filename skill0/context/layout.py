@@ -10,7 +10,7 @@ it ended, and the joiner stands for every new line. Its rows then depend on the 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import NamedTuple
 
 import numpy as np
@@ -23,21 +23,28 @@ from skill0.context.wide import FILLER
 
 _ROLE_NUMBER = {role: number for number, role in enumerate(ROLES)}
 
-_UNCHANGED: tuple[Mapping[str, int], Mapping[str, int]] = ({}, {})
+Changes = tuple[Mapping[str, int], Mapping[str, int]]
+"""Substitutions and normalisations in the text of a segment."""
+
+
+class Laid(NamedTuple):
+    """Segments laid out one below another: `ids` `(rows, columns)`, uint16 or with wide characters uint32;
+    the first row and the row after the last of each; by its number, what was changed in a segment's text."""
+
+    ids: np.ndarray
+    spans: tuple[tuple[int, int], ...]
+    changes: Mapping[int, Changes]
 
 
 class SegmentRows(NamedTuple):
     """One segment laid out, and what was changed in its text.
-
-    `ids` `(rows, columns)` are uint16, with wide characters uint32.
 
     The first row begins in column `start` (the cells before it are another segment's), the last one ends
     before column `end`.
     """
 
     ids: np.ndarray
-    substitutions: Mapping[str, int]
-    normalisations: Mapping[str, int]
+    changes: Changes | None
     start: int = 0
     end: int = 0
 
@@ -68,45 +75,77 @@ def wrap(line: str, columns: int, first: int | None = None) -> list[str]:
     return rows
 
 
-def lay_out(segments: Sequence[Segment], style: PageStyle) -> list[SegmentRows]:
-    """Every segment on rows of its own, glyphs of all looked up at once. Never raises; blank text gives no
-    rows."""
+def lay_out(segments: Sequence[Segment], style: PageStyle) -> Laid:
+    """Every segment on rows of its own. Never raises; blank text gives no rows."""
     drawable, columns = load_atlas(style.cell).drawable, style.columns
     rows: list[str] = []
-    ends, changes = [0], []
-    for segment in segments:
-        text, changed = segment.text, _UNCHANGED
+    ends: list[int] = [0]
+    changes: dict[int, Changes] = {}
+    for number, segment in enumerate(segments):
+        text = segment.text
         if not is_plain(text):
             cleaned = clean(text, drawable)
-            text, changed = cleaned.text, (cleaned.substitutions, cleaned.normalisations)
+            text = cleaned.text
+            if cleaned.substitutions or cleaned.normalisations:
+                changes[number] = cleaned.substitutions, cleaned.normalisations
         if "\n" in text:
             rows += _lines(text, columns, segment.role not in HISTORY_ROLES)
         elif text and not text.isspace():
             rows += wrap(text, columns)
         ends.append(len(rows))
-        changes.append(changed)
     ids = _ids(rows, [segment.role for segment in segments], ends, style)
-    if ids.dtype != np.uint16 and len(segments) > 1:  # only segments with wide characters have wide ids
-        return [lay_out([segment], style)[0] for segment in segments]
-    return [
-        SegmentRows(ids[first:last], substitutions, normalisations)
-        for (first, last), (substitutions, normalisations) in zip(pairwise(ends), changes, strict=True)
-    ]
+    return Laid(ids, tuple(pairwise(ends)), changes)
+
+
+def apart(laid: Laid, style: PageStyle) -> list[SegmentRows]:
+    """What was laid out together, segment by segment, each with ids of its own."""
+    found = []
+    for number, (first, last) in enumerate(laid.spans):
+        ids = narrowest(laid.ids[first:last], style)
+        found.append(SegmentRows(ids.copy() if ids.base is not None else ids, laid.changes.get(number)))
+    return found
+
+
+def narrowest(ids: np.ndarray, style: PageStyle) -> np.ndarray:
+    """The ids as uint16, unless there are wide characters among them."""
+    if ids.dtype == np.uint16 or ids.max(initial=0) >= load_atlas(style.cell).first_wide:
+        return ids
+    return ids.astype(np.uint16)
+
+
+def joined(parts: Sequence[SegmentRows], style: PageStyle) -> Laid:
+    """Segments one after another; a flowing one goes on in the last row of the one before it."""
+    new = [max(0, len(rows.ids) - bool(rows.start)) for rows in parts]
+    ends = list(accumulate(new, initial=0))
+    changes = {number: rows.changes for number, rows in enumerate(parts) if rows.changes is not None}
+    if not parts:
+        return Laid(np.zeros((0, style.columns), np.uint16), (), changes)
+    if not style.joiner:
+        return Laid(np.concatenate([rows.ids for rows in parts]), tuple(pairwise(ends)), changes)
+    ids = np.concatenate([rows.ids[len(rows.ids) - count :] for rows, count in zip(parts, new, strict=True)])
+    spans = []
+    for rows, (first, last) in zip(parts, pairwise(ends), strict=True):
+        goes_on = rows.start > 0 and len(rows.ids) > 0
+        if goes_on:
+            ids[first - 1, rows.start :] = rows.ids[0, rows.start :]
+        spans.append((first - goes_on, last))
+    return Laid(ids, tuple(spans), changes)
 
 
 def flow_on(segment: Segment, style: PageStyle, start: int) -> SegmentRows:
     """A history segment that goes on from column `start`, after the joiner where that is not 0."""
     cleaned = clean(segment.text, load_atlas(style.cell).drawable)
+    changed = cleaned.substitutions or cleaned.normalisations
+    changes = (cleaned.substitutions, cleaned.normalisations) if changed else None
     lines = [line for line in map(str.strip, cleaned.text.split("\n")) if line]
     if not lines:
-        ids = np.zeros((0, style.columns), np.uint16)
-        return SegmentRows(ids, cleaned.substitutions, cleaned.normalisations, start, start)
+        return SegmentRows(np.zeros((0, style.columns), np.uint16), changes, start, start)
     joiner = style.joiner or ""
     text = joiner.join(["", *lines] if start else lines)
     rows = wrap(text.lstrip(" ") if start == 0 else text, style.columns, style.columns - start)
     rows[0] = " " * start + rows[0]
     ids = _ids(rows, [segment.role], [0, len(rows)], style)
-    return SegmentRows(ids, cleaned.substitutions, cleaned.normalisations, start, len(rows[-1]))
+    return SegmentRows(ids, changes, start, len(rows[-1]))
 
 
 def _lines(text: str, columns: int, keeps_blank_lines: bool) -> list[str]:

@@ -90,7 +90,8 @@ class Page:
         if self.style.shrink > 1:
             return self._shrunk()
         canvas = np.full((self._drawn_height, width * 3), 255, np.uint8)
-        draw_rows(*load_atlas(self.style.cell).table(self.ids), self.style.pitch, canvas)
+        atlas = load_atlas(self.style.cell)
+        draw_rows(*atlas.table(self.ids), atlas.lengths(self.ids), self.style.pitch, canvas)
         return canvas[:height].reshape(height, width, 3)
 
     def planes(self) -> Iterator[np.ndarray]:
@@ -99,10 +100,12 @@ class Page:
             yield from normalised(self.array())
             return
         height, width = self.size
-        glyphs, ids = load_atlas(self.style.cell).plane_table(self.ids)
+        atlas = load_atlas(self.style.cell)
+        glyphs, places = atlas.plane_table(self.ids)
+        lengths = atlas.lengths(self.ids)
         for plane_glyphs, white in zip(glyphs, normalisation_table()[:, 255], strict=True):
             plane = np.full((self._drawn_height, width), white, np.float32)
-            draw_rows(plane_glyphs, ids, self.style.pitch, plane)
+            draw_rows(plane_glyphs, places, lengths, self.style.pitch, plane)
             yield plane[:height]
 
     @property
@@ -117,7 +120,8 @@ class Page:
         page = np.full((*self.size, 3), 255, np.uint8)
         if len(self.ids):
             full = np.full((len(self.ids) * self.style.pitch, self.style.width * 3), 255, np.uint8)
-            draw_rows(*load_atlas(self.style.cell).table(self.ids), self.style.pitch, full)
+            atlas = load_atlas(self.style.cell)
+            draw_rows(*atlas.table(self.ids), atlas.lengths(self.ids), self.style.pitch, full)
             inked = full[: len(full) - self.style.leading].reshape(-1, self.style.width, 3)
             height, width = self.style.inked_size(len(self.ids))
             small = Image.fromarray(inked).resize((width, height), Image.Resampling.LANCZOS)
@@ -174,26 +178,30 @@ class Page:
         return places
 
 
-def draw_rows(glyphs: np.ndarray, ids: np.ndarray, pitch: int, canvas: np.ndarray) -> None:
-    """Draws text rows from the canvas's upper edge down, `pitch` pixel rows each.
+def draw_rows(
+    glyphs: np.ndarray, places: np.ndarray, lengths: np.ndarray, pitch: int, canvas: np.ndarray
+) -> None:
+    """Draws text rows from the canvas's upper edge down, `pitch` pixel rows each, on what is white.
 
-    `glyphs` `(ids, cell height, ...)`, whose other axes are what a pixel row of a glyph is made of; `ids`
-    `(rows, columns)`; `canvas` `(pixel rows, values)`, at least `rows * pitch` high. A glyph's pixel row is
-    moved whole, and a few text rows at a time, which stay in the processor's cache.
+    `glyphs` `(pictures, cell height, ...)`, whose other axes are what a pixel row of a glyph is made of;
+    `places` `(rows, columns)`, which picture stands where; `lengths` `(rows,)`, after how many columns a row is
+    blank; `canvas` `(pixel rows, values)`, at least `rows * pitch` high. A glyph's pixel row is moved whole, and
+    a few text rows of like length at a time, which stay in the processor's cache.
     """
-    rows, columns = ids.shape
-    if not rows:
+    if not len(places):
         return
-    flat = glyphs.reshape(len(glyphs), -1)  # (ids, values of a glyph)
-    height = glyphs.shape[1]
-    line = np.dtype(f"V{flat.shape[1] // height * flat.itemsize}")
-    places = ids.astype(np.intp)
-    for first in range(0, rows, _ROWS_AT_ONCE):
-        some = places[first : first + _ROWS_AT_ONCE]
-        drawn = flat.take(some, axis=0).view(line)  # (rows, columns, height)
-        lines = canvas[first * pitch : (first + len(some)) * pitch].reshape(len(some), pitch, -1)
-        ink = lines[:, :height, : columns * flat.shape[1] // height].view(line)  # (rows, height, columns)
-        ink[...] = drawn.transpose(0, 2, 1)
+    flat = glyphs.reshape(len(glyphs), -1)  # (pictures, values of a glyph)
+    height, width = glyphs.shape[1], flat.shape[1] // glyphs.shape[1]
+    line = np.dtype(f"V{width * flat.itemsize}")
+    places = places.astype(np.intp)
+    lines = canvas[: len(places) * pitch].reshape(len(places), pitch, -1)[:, :height]
+    lines = lines[:, :, : places.shape[1] * width].view(line)  # (rows, height, columns)
+    order = np.argsort(lengths, kind="stable")
+    for first in range(0, len(order), _ROWS_AT_ONCE):
+        some = order[first : first + _ROWS_AT_ONCE]
+        columns = int(lengths[some[-1]])
+        drawn = flat.take(places[some, :columns], axis=0).view(line)  # (rows, columns, height)
+        lines[some, :, :columns] = drawn.transpose(0, 2, 1)
 
 
 def batch_pixel_values(pages: Sequence[Page]) -> tuple[np.ndarray, np.ndarray]:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from skill0.context.assembly import assemble
 from skill0.context.fitting import SMALLEST, Fitted, fit
-from skill0.context.layout import SegmentRows, flow_on, lay_out
+from skill0.context.layout import Laid, SegmentRows, apart, flow_on, joined, lay_out
 from skill0.context.page import Page
 from skill0.context.roles import HISTORY_ROLES, Segment
 from skill0.context.style import PageStyle
@@ -54,28 +54,29 @@ class ContextRenderer:
         is dropped. See `skill0.context.fitting` for the rule and what is raised."""
         return fit(self, segments, style, max_visual_tokens, smallest)
 
-    def lay_out(self, segments: Sequence[Segment], style: PageStyle) -> list[SegmentRows]:
-        """Rows of every segment, remembered or laid out now."""
-        look = (style.cell, style.columns, style.joiner)
+    def lay_out(self, segments: Sequence[Segment], style: PageStyle) -> Laid:
+        """All segments one below another, remembered or laid out now."""
         if style.joiner:
-            return self._flow(segments, style, look)
+            return joined(self._flow(segments, style), style)
         if not self.cache_bytes:
             return lay_out(segments, style)
+        look = (style.cell, style.columns, style.joiner)
         keys = [(look, segment.role, segment.text, 0) for segment in segments]
         found = [self._recall(key) for key in keys]
-        missing = {key: place for place, key in enumerate(keys) if found[place] is None}
-        if missing:
-            new = lay_out([segments[place] for place in missing.values()], style)
-            for key, rows in zip(missing, new, strict=True):
-                self._remember(key, rows)
-            laid = dict(zip(missing, new, strict=True))
-            return [laid[key] if rows is None else rows for key, rows in zip(keys, found, strict=True)]
-        return [rows for rows in found if rows is not None]
+        missing = {key: number for number, key in enumerate(keys) if found[number] is None}
+        if not missing:
+            return joined([rows for rows in found if rows is not None], style)
+        laid = lay_out([segments[number] for number in missing.values()], style)
+        new = dict(zip(missing, apart(laid, style), strict=True))
+        for key, rows in new.items():
+            self._remember(key, rows)
+        return joined(
+            [new[key] if rows is None else rows for key, rows in zip(keys, found, strict=True)], style
+        )
 
-    def _flow(
-        self, segments: Sequence[Segment], style: PageStyle, look: tuple[str, int, str | None]
-    ) -> list[SegmentRows]:
+    def _flow(self, segments: Sequence[Segment], style: PageStyle) -> list[SegmentRows]:
         """One after another, for a history segment begins in the column where the one before it ended."""
+        look = (style.cell, style.columns, style.joiner)
         laid: list[SegmentRows] = []
         column = 0
         for segment in segments:
@@ -83,7 +84,8 @@ class ContextRenderer:
             key = (look, segment.role, segment.text, column if flows else 0)
             rows = self._recall(key)
             if rows is None:
-                rows = flow_on(segment, style, column) if flows else lay_out([segment], style)[0]
+                flowing = flow_on(segment, style, column) if flows else None
+                rows = flowing or apart(lay_out([segment], style), style)[0]
                 self._remember(key, rows)
             if flows or len(rows.ids):
                 column = rows.end
@@ -97,11 +99,7 @@ class ContextRenderer:
         return rows
 
     def _remember(self, key: _Key, rows: SegmentRows) -> None:
-        if not self.cache_bytes:
-            return
-        ids = rows.ids.copy()  # else a view would keep all that was laid out with it
-        ids.setflags(write=False)
-        self._cache[key] = SegmentRows(ids, *rows[1:])
+        self._cache[key] = rows
         self._cached_bytes += _size(key, rows)
         while self._cached_bytes > self.cache_bytes:
             self._cached_bytes -= _size(*self._cache.popitem(last=False))

@@ -23,7 +23,7 @@ _FRAME, _BACKGROUND = 160, 235
 def _caption(text: str, width: int) -> np.ndarray:
     """A caption as wide as its page, `(height, width, 3)` uint8."""
     style = PageStyle(cell="6x12", width=width)
-    rows = lay_out([Segment("skill", text)], style)[0].ids
+    rows = lay_out([Segment("skill", text)], style).ids
     return Page(rows, style).array()[: max(1, len(rows)) * style.pitch + 4]
 
 

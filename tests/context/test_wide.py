@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from skill0.context import CELLS, ContextRenderer, Page, PageStyle, Segment
 from skill0.context.atlas import ATLAS_FOLDER, CELL_SIZES, load_atlas
-from skill0.context.layout import wrap
+from skill0.context.layout import apart, lay_out, wrap
 from skill0.context.wide import FILLER, SIDE, WideAtlas, _overlaps, load_wide, wide_digest
 from skill0.errors import ConfigError
 
@@ -72,9 +72,8 @@ def test_wide_characters_are_found_in_their_columns():
 def test_only_pages_with_wide_characters_have_wide_ids():
     assert page("You see a mug.").ids.dtype == np.uint16
     assert page("You see a 中.").ids.dtype == np.uint32
-    renderer = ContextRenderer()
-    both = renderer.lay_out([Segment("note", "中"), Segment("note", "mug")], PageStyle())
-    assert [rows.ids.dtype for rows in both] == [np.uint32, np.uint16]
+    both = lay_out([Segment("note", "中"), Segment("note", "mug")], PageStyle())
+    assert [rows.ids.dtype for rows in apart(both, PageStyle())] == [np.uint32, np.uint16]
 
 
 @pytest.mark.parametrize("text", ["", "mug", "中文 mug"])
