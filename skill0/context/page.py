@@ -184,9 +184,9 @@ def draw_rows(
     """Draws text rows from the canvas's upper edge down, `pitch` pixel rows each, on what is white.
 
     `glyphs` `(pictures, cell height, ...)`, whose other axes are what a pixel row of a glyph is made of;
-    `places` `(rows, columns)`, which picture stands where; `lengths` `(rows,)`, after how many columns a row is
-    blank; `canvas` `(pixel rows, values)`, at least `rows * pitch` high. A glyph's pixel row is moved whole, and
-    a few text rows of like length at a time, which stay in the processor's cache.
+    `places` `(rows, columns)`, which picture stands where; `lengths` `(rows,)`, after how many columns a row
+    is blank; `canvas` `(pixel rows, values)`, at least `rows * pitch` high. A glyph's pixel row is moved
+    whole, and a few text rows of like length at a time, which stay in the processor's cache.
     """
     if not len(places):
         return
