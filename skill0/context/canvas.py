@@ -37,10 +37,11 @@ class Canvas:
         self.renderer = renderer or ContextRenderer()
         self.segments: list[Segment] = []
         self.page = self.renderer.page((), style)
+        self._replaced = 0  # how often the page was: between two, rows were only appended
         self._pixels = np.full((0, style.width * 3), 255, np.uint8)
-        self._drawn = np.zeros((0, style.columns), np.uint16)  # ids of what the pixels show
+        self._drawn, self._drawn_at = np.zeros((0, style.columns), np.uint16), 0  # ids that the pixels show
         self._patches = np.empty((0, PATCH_VALUES), np.float32)
-        self._patched = self._drawn  # ids of what the patches show
+        self._patched, self._patched_at = self._drawn, 0  # ids that the patches show
 
     @property
     def style(self) -> PageStyle:
@@ -55,6 +56,7 @@ class Canvas:
         """The page of these segments, whatever was shown before. Raises as `ContextRenderer.page` does."""
         self.page = self.renderer.page(segments, self.style)
         self.segments = list(segments)
+        self._replaced += 1
         return self.page
 
     def append(self, *segments: Segment) -> Page:
@@ -85,7 +87,9 @@ class Canvas:
         if self._is_drawn_whole:
             return self.page.array()
         self._pixels = _grown(self._pixels, max(height, len(ids) * pitch), 255)
-        same = equal_rows(self._drawn, ids)
+        same = len(self._drawn)
+        if self._drawn_at != self._replaced:
+            same = equal_rows(self._drawn, ids)
         start, shift, stop = _moved(self._drawn, ids, same)
         if shift:
             source = self._pixels[(start + shift) * pitch : (stop + shift) * pitch]
@@ -96,7 +100,7 @@ class Canvas:
             new, pixels = ids[first:last], self._pixels[first * pitch : last * pitch]
             pixels[...] = 255
             draw_rows(*atlas.table(new), atlas.lengths(new), pitch, pixels)
-        self._drawn = ids
+        self._drawn, self._drawn_at = ids, self._replaced
         picture = self._pixels[:height].reshape(height, width, 3)
         picture.setflags(write=False)
         return picture
@@ -109,12 +113,14 @@ class Canvas:
             return self.page.pixel_values()
         count, per_band = height * width // 14**2, 4 * width // TOKEN_SIDE
         self._patches = _grown(self._patches, count, 0)
-        same = equal_rows(self._patched, ids)
+        same = len(self._patched)
+        if self._patched_at != self._replaced:
+            same = equal_rows(self._patched, ids)
         band = same * pitch // TOKEN_SIDE  # the first row of visual tokens that shows a change
         if band * TOKEN_SIDE < height:
             planes = _planes(ids, self.style, band * TOKEN_SIDE, height)
             fill_patches(planes, self._patches[band * per_band : count])
-        self._patched = ids
+        self._patched, self._patched_at = ids, self._replaced
         values = self._patches[:count]
         values.setflags(write=False)
         return values, np.array([grid_of(height, width)], np.int64)

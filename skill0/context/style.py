@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 from skill0.context.atlas import CELLS, cell_size
 from skill0.errors import ConfigError
@@ -76,7 +77,7 @@ class PageStyle:
                 f" {self.width}: one row costs {least} visual tokens"
             )
 
-    @property
+    @cached_property
     def columns(self) -> int:
         """Characters in a row."""
         return self.width // cell_size(self.cell)[0]
@@ -86,7 +87,7 @@ class PageStyle:
         """Pixels from one text row to the next."""
         return cell_size(self.cell)[1] + self.leading
 
-    @property
+    @cached_property
     def page_width(self) -> int:
         """Pixels from side to side of a page with text: `width`, or what it is shrunk to, up to 28 more."""
         return _round_up(self._shrunk(self.width))
@@ -98,7 +99,7 @@ class PageStyle:
         limit = min(MAX_PIXELS // TOKEN_SIDE**2, tall)
         return limit if self.max_visual_tokens is None else min(limit, self.max_visual_tokens)
 
-    @property
+    @cached_property
     def max_rows(self) -> int:
         """Text rows that `token_limit` has room for."""
         height = self.token_limit // (self.page_width // TOKEN_SIDE) * TOKEN_SIDE
