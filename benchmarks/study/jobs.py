@@ -133,7 +133,7 @@ def play(jobs: Sequence[Job], side_by_side: int, console: Console) -> list[Job]:
 
 
 def _play(job: Job, threads: int) -> tuple[int, float]:
-    """One run to its end: exit code and seconds. `OMP_NUM_THREADS`, where it is set, goes before `threads`."""
+    """One run to its end: exit code and seconds. `OMP_NUM_THREADS` goes before `threads`, where it is set."""
     written = job.folder.parent / f"{job.folder.name}.yaml"
     written.parent.mkdir(parents=True, exist_ok=True)
     content = json.loads(json.dumps(job.recipe.as_dict()))  # tuples as lists
