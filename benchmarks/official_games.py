@@ -1,7 +1,6 @@
 """How far a tiny policy comes on official ALFWorld games, each played once.
 
-    skill0 warmup curricula/alfworld_cpu.yaml --games $ALFWORLD_DATA --output POLICY
-    python benchmarks/official_games.py $ALFWORLD_DATA [POLICY ...] [--skills skills/alfworld] [--json FILE]
+    python benchmarks/official_games.py $ALFWORLD_DATA shipped/alfworld [--skills skills/alfworld]
 
 Success per task type of every policy folder, beside the expert it imitates and the random policy; with
 --skills every policy also with the bank's files for the task in context.
@@ -21,6 +20,7 @@ from skill0.agent import AgentLoop, Policy, RandomPolicy, Sampling
 from skill0.envs.alfworld import AlfWorldEnvFactory, Game, default_cache_dir, load_games, tasks_from
 from skill0.evaluation import EvaluationReport, evaluate
 from skill0.evaluation.running import Arm
+from skill0.policy import policy_folder
 from skill0.skills import SkillBank, group_by_relevance, skills_in_context
 from skill0.training.official_expert import OfficialExpert
 
@@ -35,7 +35,7 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("games", type=Path, help="$ALFWORLD_DATA, or a packed store")
-    parser.add_argument("policies", type=Path, nargs="*", help="policy folders")
+    parser.add_argument("policies", type=Path, nargs="*", help="policy folders, or shipped/alfworld")
     parser.add_argument("--split", default="valid_seen")
     parser.add_argument("--limit", type=int, help="only the first games")
     parser.add_argument("--skills", type=Path)
@@ -60,7 +60,7 @@ def measure(
     players: list[tuple[str, Policy, AgentSettings, Arm]] = []
     for folder in folders:
         model, processor = load_policy(folder)
-        policy, own = TransformersPolicy(model, processor), AgentSettings.load(folder)
+        policy, own = TransformersPolicy(model, processor), AgentSettings.load(policy_folder(folder))
         own = replace(own, max_steps=STEPS)
         players.append((folder.name, policy, own, no_skills))
         if bank is not None:

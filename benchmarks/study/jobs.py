@@ -133,12 +133,12 @@ def play(jobs: Sequence[Job], side_by_side: int, console: Console) -> list[Job]:
 
 
 def _play(job: Job, threads: int) -> tuple[int, float]:
-    """One run to its end: exit code and seconds."""
+    """One run to its end: exit code and seconds. `OMP_NUM_THREADS` goes before `threads`, where it is set."""
     written = job.folder.parent / f"{job.folder.name}.yaml"
     written.parent.mkdir(parents=True, exist_ok=True)
     content = json.loads(json.dumps(job.recipe.as_dict()))  # tuples as lists
     written.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    environment = {**os.environ, "OMP_NUM_THREADS": str(threads), "TOKENIZERS_PARALLELISM": "false"}
+    environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "TOKENIZERS_PARALLELISM": "false"}
     started = time.perf_counter()
     with _log(job).open("a", encoding="utf-8") as log:
         found = subprocess.run(

@@ -2,8 +2,8 @@
 
 Demonstrations show the states of an expert that hardly errs. A policy that has imitated them errs, and then
 stands where nobody showed it anything. Here it plays train games itself, and the official expert says at
-every turn what it would have done (Ross et al. 2011, arXiv 1011.0686, with one round and no mixing). These
-turns are learnt beside the demonstrations, in a second, shorter warm-up.
+every turn what it would have done (Ross et al. 2011, arXiv 1011.0686, without mixing). These turns are learnt
+beside the demonstrations and those of earlier rounds, in a further, shorter warm-up.
 
 Left out on purpose: skill files in context, and a turn whose prompt the episode has shown already: a policy
 that tries the same again and again would else fill the lessons with it.
@@ -12,7 +12,7 @@ Tests: tests/training/test_corrections.py.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -41,14 +41,16 @@ class CorrectionSettings:
     """The second part of a warm-up on official games.
 
     Args:
+        rounds (`int`, *optional*, defaults to `1`):
+            How often the policy plays and then learns.
         games (`int`, *optional*, defaults to `320`):
-            Of the demonstrated games, those that the policy plays.
+            Train games that the policy plays in a round, others in each, none that a run validates with.
         max_steps (`int`, *optional*, defaults to `30`):
             Turns after which an episode is given up.
         temperature (`float`, *optional*, defaults to `0.4`):
             At which it plays.
         steps (`int`, *optional*, defaults to `600`):
-            Optimizer steps over demonstrations and corrections together.
+            Optimizer steps of a round, over demonstrations and all corrections so far.
         learning_rate (`float`, *optional*, defaults to `1e-3`):
             Peak of the learning rate.
 
@@ -58,6 +60,7 @@ class CorrectionSettings:
 
     __pydantic_config__ = {"extra": "forbid"}  # noqa: RUF012  (pydantic reads it when a recipe is loaded)
 
+    rounds: int = 1
     games: int = 320
     max_steps: int = 30
     temperature: float = 0.4
@@ -98,13 +101,17 @@ def collect_corrections(
 
 
 def together(shown: Demonstrations, corrected: Demonstrations) -> Demonstrations:
-    """Demonstrations and corrections as one."""
+    """Demonstrations and a round of corrections as one."""
     return replace(
         shown,
         episodes=(*shown.episodes, *corrected.episodes),
-        played={**shown.played, **corrected.played},
-        won={**shown.won, **corrected.won},
+        played=_added(shown.played, corrected.played),
+        won=_added(shown.won, corrected.won),
     )
+
+
+def _added(counts: Mapping[str, int], more: Mapping[str, int]) -> dict[str, int]:
+    return {arm: counts.get(arm, 0) + more.get(arm, 0) for arm in {**counts, **more}}
 
 
 class CorrectingRecorder(Recorder):

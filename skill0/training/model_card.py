@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from skill0.agent import AgentSettings
+from skill0.training.corrections import CORRECTED
 
 REPORT_FILE, CARD_FILE = "warmup_report.json", "README.md"
 
@@ -74,12 +75,21 @@ def _how_to_load() -> str:
 
 def _learnt_from(report: Mapping[str, Any], world: str) -> str:
     shown = report["demonstrations"]
-    shares = ", ".join(f"{arm} {shown['won'][arm]} of {shown['played'][arm]}" for arm in shown["played"])
+    arms = [arm for arm in shown["played"] if arm != CORRECTED]
+    shares = ", ".join(f"{arm} {shown['won'][arm]} of {shown['played'][arm]}" for arm in arms)
+    played = shown["played"].get(CORRECTED, 0)
+    corrected = (
+        f", and {played} episodes that it played itself (won: {shown['won'][CORRECTED]}), with the expert's "
+        "choice at every turn"
+        if played
+        else ""
+    )
     pages = ", and pages of facts to complete" if report["settings"]["environment"]["games"] is None else ""
     return (
-        f"{shown['episodes']} won episodes of scripted experts in {world} ({shown['turns']} turns; won, by "
-        f"the skill files in context: {shares}){pages}. {report['learning']['steps']} optimizer steps; all "
-        f"settings, losses and shares of right answers are in `{REPORT_FILE}`.\n"
+        f"{shown['episodes'] - played} won episodes of scripted experts in {world} (won, by the skill files "
+        f"in context: {shares}){corrected}{pages}; {shown['turns']} turns in all. "
+        f"{report['learning']['steps']} optimizer steps; all settings, losses and shares of right answers "
+        f"are in `{REPORT_FILE}`.\n"
     )
 
 

@@ -19,6 +19,7 @@ from rich.console import Console
 from skill0.agent import AgentSettings
 from skill0.envs import EnvPool
 from skill0.envs.alfworld import Game, generate_games, load_games
+from skill0.errors import ConfigError
 from skill0.training.corrections import CORRECTED, CorrectionSettings, collect_corrections, together
 from skill0.training.demonstrations import Demonstrations, collect_demonstrations
 from skill0.training.official_demonstrations import collect_official_demonstrations
@@ -134,7 +135,7 @@ def warm_up_tiny(
 
     Raises:
         EnvError, GameError: demonstrations cannot be collected.
-        ConfigError: the settings ask for lessons that nobody demonstrated.
+        ConfigError: the settings ask for lessons that nobody demonstrated, or for more games than there are.
         CheckpointError: a checkpoint is damaged, belongs to another warm-up, or cannot be written.
     """
     from skill0.policy import build_tiny_policy
@@ -155,12 +156,17 @@ def warm_up_tiny(
     found = replace(found, report=report)
     if section.corrections is None or shown.households is not None:
         return found
-    return _correct(found, section.corrections, learning, recipe, world, folder, console, resume=resume)
+    for number in range(section.corrections.rounds):
+        found = _correct(
+            found, section.corrections, number, learning, recipe, world, folder, console, resume=resume
+        )
+    return found
 
 
 def _correct(
     found: WarmedUp,
     settings: CorrectionSettings,
+    number: int,
     learning: WarmupSettings,
     recipe: Recipe,
     world: World,
@@ -169,12 +175,18 @@ def _correct(
     *,
     resume: bool,
 ) -> WarmedUp:
-    """The second warm-up, over demonstrations and corrections. Its checkpoints go to `folder/corrections`."""
+    """One round of corrections, from 0, and the warm-up after it. Its checkpoints go to
+    `folder/corrections-ROUND`, from 1."""
     from skill0.policy import TransformersPolicy
 
     start = time.perf_counter()
     model, processor, shown = found.model, found.processor, found.demonstrations
-    games = demonstrated_games(recipe, settings.games, world)
+    games = demonstrated_games(recipe, settings.games * (number + 1), world)[settings.games * number :]
+    if not games:
+        raise ConfigError(
+            f"warmup.corrections: no train games are left for round {number + 1} of {settings.rounds}, with "
+            f"{settings.games} in each; take fewer rounds or games"
+        )
     policy = TransformersPolicy(model, processor)
     with _pool(world, settings.max_steps) as pool, console.status("collecting corrections"):
         corrected = collect_corrections(
@@ -191,13 +203,19 @@ def _correct(
         f"{corrected.turns} corrections of {len(corrected)} episodes, won {corrected.won[CORRECTED]}"
     )
     shown = together(shown, corrected)
-    again = replace(learning, acting_steps=settings.steps, learning_rate=settings.learning_rate, decay=1.0)
+    again = replace(
+        learning,
+        acting_steps=settings.steps,
+        learning_rate=settings.learning_rate,
+        decay=1.0,
+        seed=learning.seed + number,
+    )
     report = warm_up(
         model,
         processor,
         shown,
         again,
-        folder / "corrections",
+        folder / f"corrections-{number + 1}",
         resume=resume,
         progress=not console.quiet,
         new=False,

@@ -21,11 +21,12 @@ GAMES, SEED = 24, 7
 """Of the reading test: 24 games are few, and the thresholds lie beyond what chance makes of 90 % and 5 %."""
 
 ROOT = Path(__file__).parents[2]
+NAMES = ("shipped/alfworld", "shipped/household")
 FOLDER = policy_folder("shipped/household")
 
 
 def test_what_comes_along_has_a_name():
-    assert "shipped/household" in shipped_names()
+    assert shipped_names() == NAMES
     assert policy_folder("runs/mine") == Path("runs/mine")
     with pytest.raises(PolicyError, match=r"'shipped/castle' does not come with skill0; .*shipped/household"):
         load_policy("shipped/castle")
@@ -33,35 +34,40 @@ def test_what_comes_along_has_a_name():
         policy_folder("shipped/")
 
 
-def test_all_weights_together_are_small():
-    files = [file for file in FOLDER.parent.rglob("*") if file.is_file()]
+@pytest.mark.parametrize("name", NAMES)
+def test_weights_are_small_and_safe(name: str):
+    files = [file for file in policy_folder(name).rglob("*") if file.is_file()]
     assert sum(file.stat().st_size for file in files) <= MOST_BYTES
     assert not [file.name for file in files if file.suffix in {".bin", ".pt", ".pth", ".pkl"}]
 
 
-def test_model_processor_and_prompts_load():
-    model, processor = load_policy("shipped/household")
+@pytest.mark.parametrize("name", NAMES)
+def test_model_processor_and_prompts_load(name: str):
+    model, processor = load_policy(name)
     assert model.config.model_type == "qwen2_5_vl"
-    assert load_processor("shipped/household").tokenizer.get_vocab() == processor.tokenizer.get_vocab()
-    assert AgentSettings.load(FOLDER).shows_page
+    assert load_processor(name).tokenizer.get_vocab() == processor.tokenizer.get_vocab()
+    assert AgentSettings.load(policy_folder(name)).shows_page
 
 
-def test_the_model_card_says_how_they_were_made():
-    card = (FOLDER / "README.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("name", NAMES)
+def test_the_model_card_says_how_they_were_made(name: str):
+    card = (policy_folder(name) / "README.md").read_text(encoding="utf-8")
     for words in ("license: apache-2.0", "skill0 warmup curricula/", "Seed", "Versions: python", "## Limits"):
         assert words in card
 
 
-def test_they_were_made_by_the_recipe_that_they_name():
+@pytest.mark.parametrize("name", NAMES)
+def test_they_were_made_by_the_recipe_that_they_name(name: str):
     """After a change of that recipe's warm-up, make them again: the card has the command."""
     from skill0.training.recipe import load_recipe
     from skill0.training.run import training_config
     from skill0.training.tiny_warmup import warmup_digest
 
-    report = json.loads((FOLDER / "warmup_report.json").read_text(encoding="utf-8"))
-    recipe = load_recipe(ROOT / report["recipe"], seed=report["seed"])
+    report = json.loads((policy_folder(name) / "warmup_report.json").read_text(encoding="utf-8"))
+    games = report["settings"]["environment"]["games"]
+    recipe = load_recipe(ROOT / report["recipe"], games=games, seed=report["seed"])
     assert recipe.warmup is not None
-    agent = training_config(recipe, FOLDER).agent_settings()
+    agent = training_config(recipe, policy_folder(name)).agent_settings()
     assert warmup_digest(recipe, recipe.warmup, agent) == report["warmup_sha256"]
 
 
@@ -77,7 +83,10 @@ def test_wheel_and_source_archive_hold_them(tmp_path: Path, monkeypatch: pytest.
     build_meta = pytest.importorskip("setuptools.build_meta")
     wheel = tmp_path / build_meta.build_wheel(str(tmp_path))
     archive = tmp_path / build_meta.build_sdist(str(tmp_path))
-    wanted = {f"skill0/policy/weights/household/{file.name}" for file in FOLDER.iterdir()}
+    folders = [policy_folder(name) for name in NAMES]
+    wanted = {
+        f"skill0/policy/weights/{folder.name}/{file.name}" for folder in folders for file in folder.iterdir()
+    }
     with zipfile.ZipFile(wheel) as packed:
         assert wanted == {name for name in packed.namelist() if "/weights/" in name}
     with tarfile.open(archive) as packed:

@@ -66,7 +66,9 @@ def test_a_prompt_is_learnt_once_in_an_episode():
 def test_together_they_are_one():
     settings = CorrectionSettings(games=1, max_steps=2)
     found = collect_corrections([GAME], Stubborn(), settings, AGENT, Room(), max_new_tokens=24)
-    assert len(together(found, found)) == 2
+    both = together(found, found)
+    assert len(both) == 2
+    assert (dict(both.played), dict(both.won)) == ({CORRECTED: 2}, {CORRECTED: 0})
 
 
 def test_settings_out_of_range_are_refused():
