@@ -59,7 +59,7 @@ def font_codes(path: Path) -> set[int]:
     from fontTools.ttLib import TTFont
 
     with TTFont(path) as font:
-        return set(font.getBestCmap())
+        return set(font.getBestCmap() or ())
 
 
 def bitmap(font: ImageFont.FreeTypeFont, char: str) -> np.ndarray:

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from skill0.context import CELLS, ContextRenderer, Page, PageStyle, Segment
 from skill0.context.atlas import ATLAS_FOLDER, CELL_SIZES, load_atlas
+from skill0.context.bake_wide import cjk_codes, decoded
 from skill0.context.layout import apart, lay_out, wrap
 from skill0.context.wide import FILLER, SIDE, WideAtlas, _overlaps, load_wide, wide_digest
 from skill0.errors import ConfigError
@@ -112,3 +113,12 @@ def test_a_damaged_file_is_refused(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", ["LICENSE_NOTO_CJK", "LICENSE_NOTO_EMOJI"])
 def test_the_licences_of_the_fonts_travel_along(name):
     assert "SIL OPEN FONT LICENSE" in (ATLAS_FOLDER / name).read_text().upper()
+
+
+def test_the_common_characters_of_four_standards_are_there():
+    second = range(0xA1, 0xFF)
+    # GB 2312 and JIS X 0208 level 1, and the syllables of KS X 1001, as the standards count them.
+    assert len(decoded("gb2312", range(0xB0, 0xD8), second)) == 3755
+    assert len(decoded("euc_jp", range(0xB0, 0xD0), second)) == 2965
+    assert len(decoded("euc_kr", range(0xB0, 0xC9), second)) == 2350
+    assert load_wide().drawable.issuperset(map(chr, cjk_codes()))
