@@ -27,7 +27,7 @@ Changes = tuple[Mapping[str, int], Mapping[str, int]]
 """Substitutions and normalisations in the text of a segment."""
 
 
-class Laid(NamedTuple):
+class Laid(NamedTuple):  # a tuple is made faster than a frozen dataclass, and pages are made of hundreds
     """Segments laid out one below another: `ids` `(rows, columns)`, uint16 or with wide characters uint32;
     the first row and the row after the last of each; by its number, what was changed in a segment's text."""
 
