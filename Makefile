@@ -56,10 +56,10 @@ bench: $(BIN)/.skill0-ready
 	$(BIN)/python benchmarks/alfworld_engine.py
 	$(BIN)/python benchmarks/households.py
 	$(BIN)/python benchmarks/households.py --kind procedure
-	$(BIN)/python benchmarks/renderer.py
-	$(BIN)/python benchmarks/legibility.py
 	$(BIN)/python benchmarks/training.py shipped/household
 	$(BIN)/skill0 evaluate shipped/household --arms right,blank,wrong
+	$(BIN)/python benchmarks/legibility.py
+	$(BIN)/python benchmarks/renderer.py
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
