@@ -138,7 +138,8 @@ def _play(job: Job, threads: int) -> tuple[int, float]:
     written.parent.mkdir(parents=True, exist_ok=True)
     content = json.loads(json.dumps(job.recipe.as_dict()))  # tuples as lists
     written.write_text(yaml.safe_dump(content, sort_keys=False), encoding="utf-8")
-    environment = {"OMP_NUM_THREADS": str(threads), **os.environ, "TOKENIZERS_PARALLELISM": "false"}
+    threading = {"OMP_NUM_THREADS": str(threads), "OMP_WAIT_POLICY": "PASSIVE"}
+    environment = {**threading, **os.environ, "TOKENIZERS_PARALLELISM": "false"}
     started = time.perf_counter()
     with _log(job).open("a", encoding="utf-8") as log:
         found = subprocess.run(
