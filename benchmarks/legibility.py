@@ -36,7 +36,7 @@ from rich.table import Table
 
 from skill0.agent import AgentLoop, AgentSettings, RandomPolicy, RolloutGroup, Sampling
 from skill0.agent.prompting import skill_segments
-from skill0.context import CELLS, ContextRenderer, PageStyle, Segment
+from skill0.context import CELLS, HISTORY_ROLES, ContextRenderer, PageStyle, Segment
 from skill0.context.bake import font_path
 from skill0.context.layout import wrap
 from skill0.envs import EnvPool
@@ -46,7 +46,7 @@ from skill0.skills import SkillBank
 STEPS, PASSAGES_A_STEP = 12, 3
 BANK = Path(__file__).parents[1] / "skills" / "alfworld"
 FACTORS = (1.0, 1.25, 1.5, 2.0, 3.0)
-REFERENCE = "10 px, factor 1"
+REFERENCE, FLOWING, JOINER = "10 px, factor 1", "5x9, flowing", " | "
 MOST_ERRORS, LEAST_SAVED = 0.01, 0.25
 
 
@@ -60,6 +60,13 @@ class Text:
     @property
     def plain(self) -> str:
         return "\n".join(segment.text for segment in self.segments)
+
+    @property
+    def flowing(self) -> str:
+        """What stands on a page whose history flows: joiners, too."""
+        if self.segments[0].role not in HISTORY_ROLES:
+            return self.plain
+        return JOINER.join(line for line in self.plain.split("\n") if line.strip())
 
 
 @dataclass(frozen=True)
@@ -112,7 +119,7 @@ def by_cells(text: Text) -> dict[str, tuple[Image.Image, int]]:
     """Our renderings: image and visual tokens by name."""
     renderer = ContextRenderer()
     styles = {cell: PageStyle(cell) for cell in CELLS}
-    styles["5x9, flowing"] = PageStyle("5x9", joiner=" | ")
+    styles[FLOWING] = PageStyle("5x9", joiner=JOINER)
     pages = {name: renderer.page(text.segments, style) for name, style in styles.items()}
     return {name: (page.image(), page.visual_tokens) for name, page in pages.items()}
 
@@ -178,7 +185,8 @@ def measured(texts: Sequence[Text]) -> list[Reading]:
     jobs = [(text, name, shown) for text in texts for name, shown in renderings(text).items()]
     readings = []
     for text, name, (image, tokens) in track(jobs, "reading", transient=True):
-        wanted, seen = " ".join(text.plain.split()), " ".join(read(image).split())
+        wanted = " ".join((text.flowing if name == FLOWING else text.plain).split())
+        seen = " ".join(read(image).split())
         readings.append(Reading(text.name, name, tokens, len(wanted), Levenshtein.distance(wanted, seen)))
     return readings
 
