@@ -28,6 +28,8 @@ ATLAS_FOLDER = Path(__file__).parent / "atlases"
 NO_GLYPH = 0xFFFF
 """What the look-up table holds for a code point that cannot be drawn."""
 
+_COLOURS = np.array(list(ROLE_COLOURS.values()), np.float32)  # (roles, 3)
+
 _TABLE_SIZE = 0x3000  # no glyph of the atlases lies beyond
 
 
@@ -88,10 +90,8 @@ class Atlas:
     def pixels(self) -> np.ndarray:
         """Every glyph black on white, in each role's colour: `(roles * glyphs, height, width, 3)` uint8."""
         ink = self.coverage[None, ..., None].astype(np.float32) / 255  # (1, glyphs, height, width, 1)
-        colours = np.array(list(ROLE_COLOURS.values()), np.float32)  # (roles, 3)
-        colours = colours[:, None, None, None]  # (roles, 1, 1, 1, 3)
-        cells = np.round(255 * (1 - ink) + colours * ink)  # (roles, glyphs, height, width, 3)
-        return cells.astype(np.uint8).reshape(-1, *cells.shape[2:])
+        cells = _coloured(ink, _COLOURS[:, None, None, None])  # (roles, glyphs, height, width, 3)
+        return cells.reshape(-1, *cells.shape[2:])
 
     @cached_property
     def planes(self) -> np.ndarray:
@@ -150,8 +150,7 @@ class Atlas:
         wide = load_wide()
         role, number = np.divmod(halves, 2 * len(wide.codes))
         ink = wide.halves(number, cell_size(self.cell))[..., None].astype(np.float32) / 255
-        colours = np.array(list(ROLE_COLOURS.values()), np.float32)[role][:, None, None]  # (halves, 1, 1, 3)
-        drawn = np.round(255 * (1 - ink) + colours * ink).astype(np.uint8)  # (halves, height, width, 3)
+        drawn = _coloured(ink, _COLOURS[role][:, None, None])  # (halves, height, width, 3)
         narrow = self.pixels[different[different < self.first_wide]]
         return np.concatenate([narrow, drawn]), places.reshape(ids.shape)
 
@@ -161,6 +160,11 @@ class Atlas:
             return self.planes, ids
         pictures, places = self.table(ids)
         return normalised(pictures), places
+
+
+def _coloured(ink: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Ink of 0 to 1 on white, in a colour, uint8."""
+    return np.round(255 * (1 - ink) + colours * ink).astype(np.uint8)
 
 
 def _codes(text: str) -> np.ndarray:

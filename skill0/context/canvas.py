@@ -10,14 +10,13 @@ sequence of changes, with a page made from nothing.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
 from skill0.context.assembly import PageReport, total
-from skill0.context.atlas import load_atlas
-from skill0.context.page import Page, draw_rows
-from skill0.context.pixels import PATCH_VALUES, fill_patches, grid_of, normalisation_table
+from skill0.context.page import Page, draw, draw_planes
+from skill0.context.pixels import PATCH_VALUES, fill_patches, grid_of
 from skill0.context.renderer import ContextRenderer
 from skill0.context.roles import Segment
 from skill0.context.style import TOKEN_SIDE, PageStyle
@@ -94,12 +93,10 @@ class Canvas:
         if shift:
             source = self._pixels[(start + shift) * pitch : (stop + shift) * pitch]
             self._pixels[start * pitch : stop * pitch] = source
-        self._pixels[stop * pitch : max(len(self._drawn) * pitch, height)] = 255
-        atlas = load_atlas(self.style.cell)
-        for first, last in ((same, start), (stop, len(ids))):
-            new, pixels = ids[first:last], self._pixels[first * pitch : last * pitch]
-            pixels[...] = 255
-            draw_rows(*atlas.table(new), atlas.lengths(new), pitch, pixels)
+        below = max(len(self._drawn) * pitch, len(ids) * pitch, height)
+        for first, last, end in ((same, start, start * pitch), (stop, len(ids), below)):
+            self._pixels[first * pitch : end] = 255
+            draw(ids[first:last], self.style, self._pixels[first * pitch : last * pitch])
         self._drawn, self._drawn_at = ids, self._replaced
         picture = self._pixels[:height].reshape(height, width, 3)
         picture.setflags(write=False)
@@ -118,7 +115,7 @@ class Canvas:
             same = equal_rows(self._patched, ids)
         band = same * pitch // TOKEN_SIDE  # the first row of visual tokens that shows a change
         if band * TOKEN_SIDE < height:
-            planes = _planes(ids, self.style, band * TOKEN_SIDE, height)
+            planes = draw_planes(ids, self.style, width, band * TOKEN_SIDE, height)
             fill_patches(planes, self._patches[band * per_band : count])
         self._patched, self._patched_at = ids, self._replaced
         values = self._patches[:count]
@@ -147,20 +144,6 @@ def _moved(old: np.ndarray, new: np.ndarray, same: int) -> tuple[int, int, int]:
             if np.array_equal(old[start + shift : stop + shift], new[start:stop]):
                 return start, shift, stop
     return same, 0, same
-
-
-def _planes(ids: np.ndarray, style: PageStyle, top: int, bottom: int) -> Iterator[np.ndarray]:
-    """Pixel rows `top` to `bottom` of a page: three planes `(bottom - top, width)` float32."""
-    first = top // style.pitch
-    above = top - first * style.pitch
-    atlas = load_atlas(style.cell)
-    pictures, places = atlas.plane_table(ids[first:])
-    lengths = atlas.lengths(ids[first:])
-    for glyphs, white in zip(pictures, normalisation_table()[:, 255], strict=True):
-        height = max(above + bottom - top, len(places) * style.pitch)
-        plane = np.full((height, style.width), white, np.float32)
-        draw_rows(glyphs, places, lengths, style.pitch, plane)
-        yield plane[above : above + bottom - top]
 
 
 def _grown(buffer: np.ndarray, rows: int, fill: float) -> np.ndarray:

@@ -142,7 +142,7 @@ def flow_on(segment: Segment, style: PageStyle, start: int) -> SegmentRows:
         return SegmentRows(np.zeros((0, style.columns), np.uint16), changes, start, start)
     joiner = style.joiner or ""
     text = joiner.join(["", *lines] if start else lines)
-    rows = wrap(text.lstrip(" ") if start == 0 else text, style.columns, style.columns - start)
+    rows = wrap(text, style.columns, style.columns - start)
     rows[0] = " " * start + rows[0]
     ids = _ids(rows, [segment.role], [0, len(rows)], style)
     return SegmentRows(ids, changes, start, len(rows[-1]))

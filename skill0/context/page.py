@@ -89,29 +89,18 @@ class Page:
         height, width = self.size
         if self.style.shrink > 1:
             return self._shrunk()
-        canvas = np.full((self._drawn_height, width * 3), 255, np.uint8)
-        atlas = load_atlas(self.style.cell)
-        draw_rows(*atlas.table(self.ids), atlas.lengths(self.ids), self.style.pitch, canvas)
+        # The last row's leading may reach below the page.
+        canvas = np.full((max(height, len(self.ids) * self.style.pitch), width * 3), 255, np.uint8)
+        draw(self.ids, self.style, canvas)
         return canvas[:height].reshape(height, width, 3)
 
     def planes(self) -> Iterator[np.ndarray]:
         """The image normalised for the vision encoder: three planes `(height, width)` float32, one by one."""
         if self.style.shrink > 1:
             yield from normalised(self.array())
-            return
-        height, width = self.size
-        atlas = load_atlas(self.style.cell)
-        glyphs, places = atlas.plane_table(self.ids)
-        lengths = atlas.lengths(self.ids)
-        for plane_glyphs, white in zip(glyphs, normalisation_table()[:, 255], strict=True):
-            plane = np.full((self._drawn_height, width), white, np.float32)
-            draw_rows(plane_glyphs, places, lengths, self.style.pitch, plane)
-            yield plane[:height]
-
-    @property
-    def _drawn_height(self) -> int:
-        """The last row's leading may reach below the page."""
-        return max(self.size[0], len(self.ids) * self.style.pitch)
+        else:
+            height, width = self.size
+            yield from draw_planes(self.ids, self.style, width, 0, height)
 
     def _shrunk(self) -> np.ndarray:
         """The image drawn at full size, shrunk, and set at the upper left of a white page."""
@@ -120,8 +109,7 @@ class Page:
         page = np.full((*self.size, 3), 255, np.uint8)
         if len(self.ids):
             full = np.full((len(self.ids) * self.style.pitch, self.style.width * 3), 255, np.uint8)
-            atlas = load_atlas(self.style.cell)
-            draw_rows(*atlas.table(self.ids), atlas.lengths(self.ids), self.style.pitch, full)
+            draw(self.ids, self.style, full)
             inked = full[: len(full) - self.style.leading].reshape(-1, self.style.width, 3)
             height, width = self.style.inked_size(len(self.ids))
             small = Image.fromarray(inked).resize((width, height), Image.Resampling.LANCZOS)
@@ -176,6 +164,30 @@ class Page:
                 places.append((row, column))
                 column = shown.find(text, column + 1)
         return places
+
+
+def draw(ids: np.ndarray, style: PageStyle, canvas: np.ndarray) -> None:
+    """Draws rows of ids from the canvas's upper edge down, on what is white.
+
+    `canvas` `(pixel rows, 3 * width)` uint8.
+    """
+    atlas = load_atlas(style.cell)
+    draw_rows(*atlas.table(ids), atlas.lengths(ids), style.pitch, canvas)
+
+
+def draw_planes(ids: np.ndarray, style: PageStyle, width: int, top: int, bottom: int) -> Iterator[np.ndarray]:
+    """Pixel rows `top` to `bottom` of a page as the encoder sees them: three planes `(bottom - top, width)`
+    float32."""
+    first = top // style.pitch
+    above = top - first * style.pitch
+    atlas = load_atlas(style.cell)
+    pictures, places = atlas.plane_table(ids[first:])
+    lengths = atlas.lengths(ids[first:])
+    height = max(above + bottom - top, len(places) * style.pitch)
+    for glyphs, white in zip(pictures, normalisation_table()[:, 255], strict=True):
+        plane = np.full((height, width), white, np.float32)
+        draw_rows(glyphs, places, lengths, style.pitch, plane)
+        yield plane[above : above + bottom - top]
 
 
 def draw_rows(

@@ -15,6 +15,7 @@ from trl.trainer.grpo_config import GRPOConfig
 
 from skill0.curriculum.helpfulness import FORMS, SET_FORM
 from skill0.errors import ConfigError
+from skill0.policy.encoding import PIXELS
 from skill0.training.advantages import SCALES
 from skill0.training.internalization import InternalizationSettings
 from skill0.training.loss import MEANS, OBJECTIVES, LossSettings
@@ -390,7 +391,7 @@ class Skill0Config(GRPOConfig):
             "skill_scope": SCOPES,
             "helpfulness_from": SOURCES,
             "arm_advantages": ARM_STATISTICS,
-            "page_pixels": ("glyphs", "processor"),
+            "page_pixels": PIXELS,
         }
         for name, allowed in choices.items():
             if getattr(self, name) not in allowed:

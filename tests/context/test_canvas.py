@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from skill0.context import CELLS, ROLES, Canvas, ContextRenderer, PageStyle, Segment
+from skill0.context.page import draw
 
 texts = st.sampled_from(
     ["", "go to desk 1", "You see a mug 1.", "a\n\nb", "Nothing happens.", "x" * 70, "café → 中文"]
@@ -65,13 +66,17 @@ def turn(number: int) -> list[Segment]:
     ]
 
 
-def test_a_growing_history_draws_only_its_new_rows(monkeypatch):
-    drawn: list[int] = []
-    draw = Canvas.array.__globals__["draw_rows"]
+@pytest.fixture
+def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """How many rows a canvas draws, each time it does."""
+    counts: list[int] = []
     monkeypatch.setattr(
-        "skill0.context.canvas.draw_rows",
-        lambda glyphs, ids, *rest: (drawn.append(len(ids)), draw(glyphs, ids, *rest)),
+        "skill0.context.canvas.draw", lambda ids, *rest: (counts.append(len(ids)), draw(ids, *rest))
     )
+    return counts
+
+
+def test_a_growing_history_draws_only_its_new_rows(drawn):
     canvas = Canvas(PageStyle())
     for number in range(20):
         canvas.append(*turn(number))
@@ -79,13 +84,7 @@ def test_a_growing_history_draws_only_its_new_rows(monkeypatch):
     assert sum(drawn) == 40
 
 
-def test_a_sliding_window_moves_rows_and_draws_the_new_ones(monkeypatch):
-    drawn: list[int] = []
-    draw = Canvas.array.__globals__["draw_rows"]
-    monkeypatch.setattr(
-        "skill0.context.canvas.draw_rows",
-        lambda glyphs, ids, *rest: (drawn.append(len(ids)), draw(glyphs, ids, *rest)),
-    )
+def test_a_sliding_window_moves_rows_and_draws_the_new_ones(drawn):
     canvas = Canvas(PageStyle())
     skill = Segment("skill", "Look first.")
     for number in range(20):
