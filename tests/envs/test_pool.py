@@ -36,12 +36,15 @@ def _workers() -> list[psutil.Process]:
     """Descendants of this process, without the two helpers that multiprocessing keeps for its own use."""
     multiprocessing.active_children()  # takes note of those that have ended
     here = psutil.Process()
+    return [child for child in here.children(recursive=True) if _is_worker(child, here)]
+
+
+def _is_worker(child: psutil.Process, here: psutil.Process) -> bool:
     helpers = ("multiprocessing.resource_tracker", "multiprocessing.forkserver")
-    return [
-        child
-        for child in here.children(recursive=True)
-        if child.ppid() != here.pid or not any(helper in " ".join(child.cmdline()) for helper in helpers)
-    ]
+    try:
+        return child.ppid() != here.pid or not any(helper in " ".join(child.cmdline()) for helper in helpers)
+    except psutil.NoSuchProcess:  # it ended, waited for or not, after the list of children was made
+        return False
 
 
 def play(pool: EnvPool) -> list[object]:
