@@ -7,6 +7,7 @@
     ├── EnvError            an environment that cannot be built, or breaks the TextEnv contract
     │   ├── GameError       a game that is corrupt or unsolvable (names the game)
     │   └── GameStoreError  a set of games that is missing, short or fails its checksums
+    ├── RetrievalError      a corpus or index that is damaged, or a retriever that does not answer
     ├── RenderError         text that cannot be laid out under the style asked for
     ├── PolicyError         a model or processor that cannot do what is asked of it
     └── CheckpointError     a checkpoint that cannot be written or does not match what loads it
@@ -42,6 +43,10 @@ class GameError(EnvError):
 
 class GameStoreError(EnvError):
     """A set of games is missing, short, or fails its checksums."""
+
+
+class RetrievalError(Skill0Error, RuntimeError):
+    """A corpus or an index cannot be used, or a retriever does not answer."""
 
 
 class RenderError(Skill0Error, ValueError):

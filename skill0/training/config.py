@@ -1,52 +1,25 @@
 """All settings of a training run: TRL's `GRPOConfig` plus what SKILL0 (arXiv 2604.02268) adds.
 
 Left out on purpose: the estimator variants of TRL that assume one completion per dataset row (see
-`UNSUPPORTED`); each is refused by name rather than ignored.
+`config_checks.UNSUPPORTED`); each is refused by name rather than ignored.
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from trl.trainer.grpo_config import GRPOConfig
 
-from skill0.curriculum.helpfulness import FORMS, SET_FORM
-from skill0.errors import ConfigError
-from skill0.policy.encoding import PIXELS
-from skill0.training.advantages import SCALES
+from skill0.training.config_checks import check_settings, refuse_unsupported
 from skill0.training.internalization import InternalizationSettings
-from skill0.training.loss import MEANS, OBJECTIVES, LossSettings
+from skill0.training.loss import LossSettings
 from skill0.training.rewards import RewardSettings
 
 if TYPE_CHECKING:
     from skill0.agent import AgentSettings
     from skill0.agent.policy import Sampling
-
-STATISTICS = ("trajectory", "row")
-SCOPES = ("relevant", "all")
-SOURCES = ("validation", "paired", "both")
-ARM_STATISTICS = ("arm", "group")
-
-UNSUPPORTED = {
-    "mask_truncated_completions": "a reply cut off at max_completion_length is invalid and pays its penalty",
-    "multi_objective_aggregation": "there is one reward, equation 4",
-    "reward_weights": "there is one reward, equation 4",
-    "top_entropy_quantile": "entropy masks are not implemented over turns",
-    "use_adaptive_entropy": "only a fixed entropy_coef is implemented over turns",
-    "off_policy_mask_threshold": "off-policy masks are not implemented over turns",
-    "router_aux_loss_coef": "mixture-of-experts models are not supported",
-    "use_transformers_continuous_batching": "it cannot generate from images; use_vllm can",
-    "min_p": "it is not part of skill0's sampling; use top_p or top_k",
-    "repetition_penalty": "it is not part of skill0's sampling",
-    "cache_implementation": "it is not part of skill0's sampling",
-    "chat_template_kwargs": "prompts are built by skill0's own templates",
-    "max_tool_calling_iterations": "there are no tools; max_turns bounds an episode",
-    "pad_to_multiple_of": "micro-batches are padded to their longest turn",
-}
-"""Settings of `GRPOConfig` that have no meaning here, and why. Changing one raises `ConfigError`."""
 
 
 @dataclass
@@ -266,12 +239,9 @@ class Skill0Config(GRPOConfig):
         if self.activation_checkpointing is None:
             old = self.gradient_checkpointing
             self.activation_checkpointing = True if old is None else old
-        self._refuse_unsupported()
+        refuse_unsupported(self)
         super().__post_init__()
-        self._check_choices()
-        self._check_ranges()
-        self._check_contradictions()
-        self._check_pairing()
+        check_settings(self)
         # Each of these checks its own part.
         self.agent_settings()
         self.reward_settings()
@@ -371,120 +341,3 @@ class Skill0Config(GRPOConfig):
     @property
     def run_folder(self) -> Path:
         return Path(str(self.output_dir))
-
-    def _refuse_unsupported(self) -> None:
-        parent = {item.name: item.default for item in fields(GRPOConfig)}
-        for name, reason in UNSUPPORTED.items():
-            if getattr(self, name) not in (parent[name], None):
-                raise ConfigError(
-                    f"{name}={getattr(self, name)!r} is not supported by Skill0Trainer: {reason}"
-                )
-
-    def _check_choices(self) -> None:
-        choices = {
-            "group_statistics": STATISTICS,
-            "loss_mean": MEANS,
-            "loss_type": OBJECTIVES,
-            "scale_rewards": SCALES,
-            "importance_sampling_level": ("token", "sequence"),
-            "helpfulness_form": FORMS,
-            "skill_scope": SCOPES,
-            "helpfulness_from": SOURCES,
-            "arm_advantages": ARM_STATISTICS,
-            "page_pixels": PIXELS,
-        }
-        for name, allowed in choices.items():
-            if getattr(self, name) not in allowed:
-                hint = "; the mean is chosen by loss_mean" if name == "loss_type" else ""
-                raise ConfigError(f"{name}={getattr(self, name)!r} must be one of {allowed}{hint}")
-
-    def _check_ranges(self) -> None:
-        at_least = {
-            "turn_micro_batch_size": 1,
-            "generation_batch_limit": 1,
-            "env_workers": 0,
-            "curriculum_interval": 1,
-            "num_validation_tasks": 1,
-            "num_iterations": 1,
-        }
-        for name, least in at_least.items():
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name}={getattr(self, name)} must be at least {least}")
-        if self.max_completion_length is None or self.max_completion_length < 1:
-            raise ConfigError(f"max_completion_length={self.max_completion_length} must be at least 1")
-        if not self.temperature > 0:
-            raise ConfigError(
-                f"temperature={self.temperature} must be above 0: greedy rollouts of a group are all the same"
-            )
-        for name in ("validation_temperature", "beta", "policy_weight"):
-            value = getattr(self, name)
-            if not (math.isfinite(value) and value >= 0):
-                raise ConfigError(f"{name}={value} must be finite and not negative")
-        if not 0 <= self.paired_fraction <= 1:
-            raise ConfigError(f"paired_fraction={self.paired_fraction} must lie between 0 and 1")
-        if self.selection_confidence is not None and not 0.5 < self.selection_confidence < 1:
-            raise ConfigError(
-                f"selection_confidence={self.selection_confidence} must lie between 0.5 and 1, or be None"
-            )
-        if not self.env_timeout > 0:
-            raise ConfigError(f"env_timeout={self.env_timeout} must be above 0 seconds")
-
-    def _check_contradictions(self) -> None:
-        if self.remove_unused_columns:
-            raise ConfigError(
-                "remove_unused_columns=True would drop the tasks from the dataset; leave it False"
-            )
-        if self.generation_kwargs and not self.use_vllm:
-            raise ConfigError(
-                f"generation_kwargs={self.generation_kwargs} only reach vLLM (use_vllm=True); without it, "
-                "use temperature, top_p, top_k and max_completion_length"
-            )
-        if self.skills_in == "none" and self.budgets and any(self.budgets):
-            raise ConfigError(
-                f"budgets={self.budgets} allow skill files, but skills_in='none' never shows any; "
-                "give budgets of 0 or another skills_in"
-            )
-        if self.budgets is not None and self.num_stages is not None and len(self.budgets) != self.num_stages:
-            raise ConfigError(
-                f"num_stages={self.num_stages} contradicts the {len(self.budgets)} budgets {self.budgets}"
-            )
-        if self.selection_confidence is not None and self.helpfulness_filter == "none":
-            raise ConfigError(
-                f"selection_confidence={self.selection_confidence} is asked of the filter, but "
-                "helpfulness_filter='none' keeps every file; give another filter, or no confidence"
-            )
-        if self.check_sampling and (self.top_p < 1.0 or self.top_k > 0):
-            raise ConfigError(
-                f"check_sampling compares full distributions, but top_p={self.top_p} and top_k={self.top_k} "
-                "cut them; switch one of them off"
-            )
-
-    def _check_pairing(self) -> None:
-        if self.paired_fraction > 0 and self.group_size % 2:
-            raise ConfigError(
-                f"num_generations={self.num_generations} must be even: paired_fraction="
-                f"{self.paired_fraction} plays half of a group with skills and half without"
-            )
-        if self.paired_fraction > 0 and self.skills_in == "none":
-            raise ConfigError(
-                f"paired_fraction={self.paired_fraction} compares episodes with and without skills, but "
-                "skills_in='none' never shows any"
-            )
-        if self.paired_fraction == 0 and self.internalization_weight > 0:
-            raise ConfigError(
-                f"internalization_weight={self.internalization_weight} needs paired groups to learn from; "
-                "set paired_fraction"
-            )
-        if self.policy_weight == 0 and self.internalization_weight == 0:
-            raise ConfigError(
-                "policy_weight=0 and internalization_weight=0 leave no loss to train with; set one of them"
-            )
-        if self.paired_fraction == 0 and self.helpfulness_from != "validation":
-            raise ConfigError(
-                f"helpfulness_from={self.helpfulness_from!r} needs paired groups; set paired_fraction"
-            )
-        if self.helpfulness_form != SET_FORM and self.helpfulness_from != "validation":
-            raise ConfigError(
-                f"helpfulness_from={self.helpfulness_from!r} compares the active set with none, which is "
-                f"helpfulness_form='set', not {self.helpfulness_form!r}"
-            )

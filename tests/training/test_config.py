@@ -10,7 +10,8 @@ import pytest
 from colours import make_config
 
 from skill0.errors import ConfigError
-from skill0.training.config import UNSUPPORTED, Skill0Config
+from skill0.training.config import Skill0Config
+from skill0.training.config_checks import UNSUPPORTED
 
 
 def test_defaults(tmp_path: Path) -> None:
