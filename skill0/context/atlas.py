@@ -121,15 +121,14 @@ class Atlas:
         return ids
 
     def lengths(self, ids: np.ndarray) -> np.ndarray:
-        """After how many columns the rest of a row is blank, `(rows,)`."""
-        if not ids.size:
-            return np.zeros(len(ids), np.intp)
-        last = ids[:, -1:]
-        # A blank has its role, too. A wide glyph is none; no id is as large as what stands for it here.
-        blank = np.where(last < self.first_wide, last // self.num_glyphs * self.num_glyphs, -1)
-        inked = ids != blank  # (rows, columns)
-        behind = inked[:, ::-1].argmax(axis=1)
-        return np.where(inked.any(axis=1), ids.shape[1] - behind, 0)
+        """After how many columns the rest of a row may be left blank, `(rows,)`. All of them where a row is
+        one character throughout."""
+        columns = ids.shape[1]
+        last = ids[:, -1]
+        like_last = (ids[:, ::-1] != last[:, None]).argmax(axis=1)  # (rows,)
+        # A blank has its role, too; a wide glyph is none.
+        is_blank = (last % self.num_glyphs == 0) & (last < self.first_wide)
+        return columns - like_last * is_blank
 
     def characters(self, ids: np.ndarray) -> np.ndarray:
         """The character of every id; a filler for the right half of a wide one."""

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from skill0.context.assembly import PageReport, total
+from skill0.context.layout import lay_out
 from skill0.context.page import Page, draw, draw_planes
 from skill0.context.pixels import PATCH_VALUES, fill_patches, grid_of
 from skill0.context.renderer import ContextRenderer
@@ -62,19 +63,23 @@ class Canvas:
         """The page with these segments after all others. Raises what `ContextRenderer.page` raises."""
         if self.style.joiner or self.page.report.rows_dropped:
             return self.show([*self.segments, *segments])
-        laid = self.renderer.lay_out(segments, self.style)
+        laid = lay_out(segments, self.style)  # not to be remembered: the page has it
         before, rows = self.page.report, len(self.page.ids)
         if rows + len(laid.ids) > self.style.max_rows:
             return self.show([*self.segments, *segments])
         ids = np.concatenate([self.page.ids, laid.ids])
+        substitutions, normalisations = before.substitutions, before.normalisations
+        if laid.changes:
+            substitutions = total([substitutions, *(changed for changed, _ in laid.changes.values())])
+            normalisations = total([normalisations, *(changed for _, changed in laid.changes.values())])
         report = PageReport(
             before.segments + len(segments),
             0,
             len(ids),
             0,
-            total([before.substitutions, *(substitutions for substitutions, _ in laid.changes.values())]),
-            total([before.normalisations, *(normalisations for _, normalisations in laid.changes.values())]),
-            before.segment_rows + tuple((rows + first, rows + last) for first, last in laid.spans),
+            substitutions,
+            normalisations,
+            before.segment_rows + tuple([(rows + first, rows + last) for first, last in laid.spans]),
         )
         self.page = Page(ids, self.style, report)
         self.segments += segments
@@ -96,7 +101,8 @@ class Canvas:
         below = max(len(self._drawn) * pitch, len(ids) * pitch, height)
         for first, last, end in ((same, start, start * pitch), (stop, len(ids), below)):
             self._pixels[first * pitch : end] = 255
-            draw(ids[first:last], self.style, self._pixels[first * pitch : last * pitch])
+            if first < last:
+                draw(ids[first:last], self.style, self._pixels[first * pitch : last * pitch])
         self._drawn, self._drawn_at = ids, self._replaced
         picture = self._pixels[:height].reshape(height, width, 3)
         picture.setflags(write=False)

@@ -208,6 +208,10 @@ def draw_rows(
     places = places.astype(np.intp)
     lines = canvas[: len(places) * pitch].reshape(len(places), pitch, -1)[:, :height]
     lines = lines[:, :, : places.shape[1] * width].view(line)  # (rows, height, columns)
+    if len(places) <= _ROWS_AT_ONCE:
+        columns = int(lengths.max())
+        lines[:, :, :columns] = flat.take(places[:, :columns], axis=0).view(line).transpose(0, 2, 1)
+        return
     order = np.argsort(lengths, kind="stable")
     for first in range(0, len(order), _ROWS_AT_ONCE):
         some = order[first : first + _ROWS_AT_ONCE]
