@@ -6,7 +6,9 @@ decides what an item is. Items that are trajectories give the paper's statistics
 the published code's, where long trajectories weigh more.
 
 The standard deviation is the sample one (divided by n - 1), as in TRL. Items that do not count
-(infrastructure failures) are left out of every statistic and get advantage 0.
+(infrastructure failures) are left out of every statistic and get advantage 0. The leave-one-out baseline is
+RLOO's: the mean of the others, so that no item is compared with itself. docs/estimators.md compares all of
+them; the step-level part of GiGPO is in gigpo.py, the contrast of two arms in contrast.py.
 Tests: tests/training/test_advantages.py, numbers worked out by hand and a comparison with a naive loop.
 """
 
@@ -20,6 +22,7 @@ from numpy.typing import ArrayLike, NDArray
 from skill0.errors import ConfigError
 
 SCALES = ("group", "batch", "none")
+BASELINES = ("mean", "leave_one_out")
 
 
 @dataclass(frozen=True)
@@ -37,6 +40,8 @@ def grpo(
     *,
     counted: ArrayLike | None = None,
     scale: str = "group",
+    baseline: str = "mean",
+    owners: ArrayLike | None = None,
     epsilon: float = 1e-4,
 ) -> GroupAdvantages:
     """Group-normalised advantages (equation 5).
@@ -47,24 +52,33 @@ def grpo(
         counted: which items take part in the statistics, bool (items,); all of them when not given.
         scale: what the distance from the group's mean is divided by: the group's standard deviation
             ("group"), that of all counted items ("batch"), or nothing ("none").
+        baseline: what is taken off a reward: the "mean" of its group, or the mean of the group's items that
+            belong to other owners ("leave_one_out").
+        owners: any label of what an item is part of, (items,): where items are the turns of trajectories,
+            those of one trajectory are left out together. Every item is its own owner when not given.
         epsilon: added to the standard deviation.
 
-    A group without spread (all counted rewards equal, or only one of them) has advantage 0.
+    A group without spread (all counted rewards equal, or only one of them) has advantage 0. So has, with
+    "leave_one_out", a group of one owner: there is nothing to compare with.
 
     Raises:
-        ConfigError: an unknown scale.
+        ConfigError: an unknown scale or baseline.
         ValueError: arrays of different lengths, or a counted reward that is not finite.
     """
     if scale not in SCALES:
         raise ConfigError(f"advantage scale {scale!r} must be one of {SCALES}")
+    if baseline not in BASELINES:
+        raise ConfigError(f"advantage baseline {baseline!r} must be one of {BASELINES}")
     reward = np.asarray(rewards, dtype=np.float64)  # (items,)
     label = np.asarray(groups)  # (items,)
     counts = (
         np.ones(reward.shape, dtype=bool) if counted is None else np.asarray(counted, dtype=bool)
     )  # (items,)
-    if reward.ndim != 1 or reward.shape != label.shape or reward.shape != counts.shape:
+    owner = np.arange(reward.size) if owners is None else np.asarray(owners)  # (items,)
+    if reward.ndim != 1 or not reward.shape == label.shape == counts.shape == owner.shape:
         raise ValueError(
-            f"rewards {reward.shape}, groups {label.shape}, counted {counts.shape}: not of one length"
+            f"rewards {reward.shape}, groups {label.shape}, counted {counts.shape}, owners {owner.shape}: "
+            "not of one length"
         )
     if not np.isfinite(reward[counts]).all():
         raise ValueError("a reward that counts is not finite")
@@ -82,8 +96,18 @@ def grpo(
             flat += 1
             continue
         divisor = {"group": sample_std(group) + epsilon, "batch": batch_std + epsilon, "none": 1.0}[scale]
-        values[members] = (group - group.mean()) / divisor
+        expected = group.mean() if baseline == "mean" else mean_of_others(group, owner[members])
+        values[members] = (group - expected) / divisor
     return GroupAdvantages(values, flat / total if total else 0.0)
+
+
+def mean_of_others(rewards: NDArray[np.float64], owners: NDArray) -> NDArray[np.float64]:
+    """For each item the mean reward of the items of other owners, (items,); its own where there are none."""
+    _, owner = np.unique(owners, return_inverse=True)  # (items,)
+    totals, counts = np.bincount(owner, weights=rewards), np.bincount(owner)  # (owners,)
+    others = rewards.size - counts  # (owners,)
+    means = (rewards.sum() - totals) / np.maximum(others, 1)  # (owners,)
+    return np.where(others[owner] > 0, means[owner], rewards)
 
 
 def sample_std(values: NDArray[np.float64]) -> float:

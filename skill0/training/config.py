@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from trl.trainer.grpo_config import GRPOConfig
 
 from skill0.training.config_checks import check_settings, refuse_unsupported
+from skill0.training.credit import EstimatorSettings
 from skill0.training.internalization import InternalizationSettings
 from skill0.training.loss import LossSettings
 from skill0.training.rewards import RewardSettings
@@ -111,7 +112,8 @@ class Skill0Config(GRPOConfig):
         paired_fraction (`float`, *optional*, defaults to `0.0`):
             Share of the groups that play half of their members with the active skills and half without.
         arm_advantages (`str`, *optional*, defaults to `"arm"`):
-            Group statistics of a paired group: of each `"arm"`, or pooled over the `"group"`.
+            Group statistics of a paired group: of each `"arm"`, pooled over the `"group"`, or both with
+            SKILLC's correction (`"contrast"`, see docs/estimators.md).
         policy_weight (`float`, *optional*, defaults to `1.0`):
             Factor of the policy loss. `0` leaves the internalization loss alone: an ablation.
         internalization_weight (`float`, *optional*, defaults to `0.0`):
@@ -142,12 +144,36 @@ class Skill0Config(GRPOConfig):
         group_statistics (`str`, *optional*, defaults to `"trajectory"`):
             What the group's mean and standard deviation are taken over: `"trajectory"` (the paper) or `"row"`
             (turns, as in the published code; long trajectories then weigh more).
+        group_baseline (`str`, *optional*, defaults to `"mean"`):
+            What is taken off a reward: the `"mean"` of its group, or the mean of the other trajectories
+            (`"leave_one_out"`; with `scale_rewards="none"` that is RLOO).
+        advantage_estimator (`str`, *optional*, defaults to `"grpo"`):
+            `"grpo"` (equation 5), or `"gigpo"`, which adds credit for single steps taken in one state.
+            `scale_rewards` is the normalisation of both levels. See docs/estimators.md.
+        gigpo_step_weight (`float`, *optional*, defaults to `1.0`):
+            Omega: the weight of the step-level advantage.
+        gigpo_discount (`float`, *optional*, defaults to `0.95`):
+            Gamma of the returns that steps are compared by.
+        gigpo_anchor (`str`, *optional*, defaults to `"observation"`):
+            What makes a state: the `"observation"`, or with `"admissible"` the admissible actions, too. Never
+            skill text.
+        gigpo_similarity (`float`, *optional*, defaults to `1.0`):
+            Least ratio (difflib) at which two anchors are one state; `1.0` asks for equal ones.
+        contrast_weight (`float`, *optional*, defaults to `1.0`):
+            Lambda of SKILLC's correction. Used with `arm_advantages="contrast"` only.
+        contrast_pooled_share (`float`, *optional*, defaults to `0.4`):
+            Weight w of the advantages pooled over both arms; `1 - w` is that of each arm's own.
+        dynamic_sampling (`int`, *optional*, defaults to `0`):
+            Most times that a round's groups without an advantage are replaced by groups of other tasks
+            (DAPO). Costs up to as many further rounds of episodes. `0` switches it off.
         loss_mean (`str`, *optional*, defaults to `"trajectory"`):
             `"trajectory"`: mean over a trajectory's tokens, then over trajectories (equation 5). `"token"`:
-            mean over all tokens.
+            mean over all tokens. `"row"`: over a turn's tokens, then over turns. `"row_sum"`: sum over a
+            turn's tokens, mean over turns. `"constant"`: as `"row_sum"`, divided by `max_completion_length`.
         loss_type (`str`, *optional*, defaults to `"grpo"`):
-            Objective of one token: `"grpo"` (clipped ratio), `"cispo"` or `"sapo"`. Means are chosen by
-            `loss_mean`; TRL's `"dapo"` is `loss_type="grpo", loss_mean="token"`.
+            Objective of one token: `"grpo"` (clipped ratio), `"cispo"`, `"sapo"` or `"vespo"`. Means are
+            chosen by `loss_mean`; TRL's `"dapo"` is `loss_type="grpo", loss_mean="token"`, and
+            docs/estimators.md has all others.
 
         > Parameters that control the execution
 
@@ -214,6 +240,15 @@ class Skill0Config(GRPOConfig):
     internalization_memory: int = 64
 
     group_statistics: str = "trajectory"
+    group_baseline: str = "mean"
+    advantage_estimator: str = "grpo"
+    gigpo_step_weight: float = 1.0
+    gigpo_discount: float = 0.95
+    gigpo_anchor: str = "observation"
+    gigpo_similarity: float = 1.0
+    contrast_weight: float = 1.0
+    contrast_pooled_share: float = 0.4
+    dynamic_sampling: int = 0
     loss_mean: str = "trajectory"
     loss_type: str = "grpo"
 
@@ -245,6 +280,7 @@ class Skill0Config(GRPOConfig):
         # Each of these checks its own part.
         self.agent_settings()
         self.reward_settings()
+        self.estimator_settings()
         self.internalization_settings()
 
     def agent_settings(self) -> AgentSettings:
@@ -274,6 +310,24 @@ class Skill0Config(GRPOConfig):
     def reward_settings(self) -> RewardSettings:
         return RewardSettings(self.success_reward, self.compression_weight, self.compression_interval)
 
+    def estimator_settings(self) -> EstimatorSettings:
+        return EstimatorSettings(
+            estimator=self.advantage_estimator,
+            statistics=self.group_statistics,
+            baseline=self.group_baseline,
+            scale=str(self.scale_rewards),
+            arms=self.arm_advantages,
+            mean=self.loss_mean,
+            longest_reply=self.reply_length,
+            step_weight=self.gigpo_step_weight,
+            discount=self.gigpo_discount,
+            anchor=self.gigpo_anchor,
+            similarity=self.gigpo_similarity,
+            contrast_weight=self.contrast_weight,
+            pooled_share=self.contrast_pooled_share,
+            success_reward=self.success_reward,
+        )
+
     def loss_settings(self) -> LossSettings:
         return LossSettings(
             objective=self.loss_type,
@@ -285,6 +339,7 @@ class Skill0Config(GRPOConfig):
             unbiased_kl=self.use_bias_correction_kl,
             entropy_coef=self.entropy_coef,
             sapo_temperatures=(self.sapo_temperature_pos, self.sapo_temperature_neg),
+            vespo=(self.vespo_k_pos, self.vespo_lambda_pos, self.vespo_k_neg, self.vespo_lambda_neg),
         )
 
     def internalization_settings(self) -> InternalizationSettings:

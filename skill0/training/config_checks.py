@@ -11,16 +11,16 @@ from trl.trainer.grpo_config import GRPOConfig
 from skill0.curriculum.helpfulness import FORMS, SET_FORM
 from skill0.errors import ConfigError
 from skill0.policy.encoding import PIXELS
-from skill0.training.advantages import SCALES
-from skill0.training.loss import MEANS, OBJECTIVES
+from skill0.training.advantages import BASELINES, SCALES
+from skill0.training.credit import ARM_STATISTICS, ESTIMATORS, STATISTICS
+from skill0.training.gigpo import ANCHORS
+from skill0.training.loss import MEANS, OBJECTIVES, TRL_LOSS_TYPES
 
 if TYPE_CHECKING:
     from skill0.training.config import Skill0Config
 
-STATISTICS = ("trajectory", "row")
 SCOPES = ("relevant", "all")
 SOURCES = ("validation", "paired", "both")
-ARM_STATISTICS = ("arm", "group")
 
 UNSUPPORTED = {
     "mask_truncated_completions": "a reply cut off at max_completion_length is invalid and pays its penalty",
@@ -47,6 +47,7 @@ def check_settings(config: Skill0Config) -> None:
     check_ranges(config)
     check_contradictions(config)
     check_pairing(config)
+    check_estimator(config)
 
 
 def refuse_unsupported(config: Skill0Config) -> None:
@@ -58,6 +59,9 @@ def refuse_unsupported(config: Skill0Config) -> None:
 
 def check_choices(config: Skill0Config) -> None:
     choices = {
+        "advantage_estimator": ESTIMATORS,
+        "gigpo_anchor": ANCHORS,
+        "group_baseline": BASELINES,
         "group_statistics": STATISTICS,
         "loss_mean": MEANS,
         "loss_type": OBJECTIVES,
@@ -71,8 +75,18 @@ def check_choices(config: Skill0Config) -> None:
     }
     for name, allowed in choices.items():
         if getattr(config, name) not in allowed:
-            hint = "; the mean is chosen by loss_mean" if name == "loss_type" else ""
-            raise ConfigError(f"{name}={getattr(config, name)!r} must be one of {allowed}{hint}")
+            raise ConfigError(
+                f"{name}={getattr(config, name)!r} must be one of {allowed}{_hint(config, name)}"
+            )
+
+
+def _hint(config: Skill0Config, name: str) -> str:
+    """How to say here what TRL calls a loss type."""
+    if name != "loss_type":
+        return ""
+    found = TRL_LOSS_TYPES.get(config.loss_type)
+    what = f"; TRL's {config.loss_type!r} is loss_type={found[0]!r}, loss_mean={found[1]!r}" if found else ""
+    return what + "; the mean is chosen by loss_mean"
 
 
 def check_ranges(config: Skill0Config) -> None:
@@ -83,6 +97,7 @@ def check_ranges(config: Skill0Config) -> None:
         "curriculum_interval": 1,
         "num_validation_tasks": 1,
         "num_iterations": 1,
+        "dynamic_sampling": 0,
     }
     for name, least in at_least.items():
         if getattr(config, name) < least:
@@ -168,4 +183,22 @@ def check_pairing(config: Skill0Config) -> None:
         raise ConfigError(
             f"helpfulness_from={config.helpfulness_from!r} compares the active set with none, which is "
             f"helpfulness_form='set', not {config.helpfulness_form!r}"
+        )
+
+
+def check_estimator(config: Skill0Config) -> None:
+    if config.arm_advantages == "contrast" and config.paired_fraction == 0:
+        raise ConfigError(
+            "arm_advantages='contrast' compares episodes with and without skills; set paired_fraction"
+        )
+    vllm_mode = config.vllm_importance_sampling_mode
+    if (
+        config.loss_type == "vespo"
+        and config.use_vllm
+        and config.vllm_importance_sampling_correction
+        and not vllm_mode.startswith("token_")
+    ):
+        raise ConfigError(
+            f"loss_type='vespo' weighs a reply by the ratios of its tokens; with use_vllm set "
+            f"vllm_importance_sampling_mode to 'token_truncate' or 'token_mask', not {vllm_mode!r}"
         )

@@ -10,7 +10,8 @@ processes, which TRL's means over the rows of a micro-batch are not. That is why
 TRL's `_compute_loss` instead of calling it; tests/training/test_loss.py holds both equal, value and gradient,
 where TRL's normalisation is exact.
 
-Left out: TRL's `bnpo`, `dr_grpo` and `luspo` (other means), `vespo`, off-policy masks and entropy masks.
+TRL's loss types are an objective and a mean each (`TRL_LOSS_TYPES`). Left out: off-policy masks and entropy
+masks.
 """
 
 from __future__ import annotations
@@ -23,8 +24,20 @@ import torch
 
 from skill0.errors import ConfigError
 
-MEANS = ("trajectory", "token")
-OBJECTIVES = ("grpo", "cispo", "sapo")
+MEANS = ("trajectory", "token", "row", "row_sum", "constant")
+OBJECTIVES = ("grpo", "cispo", "sapo", "vespo")
+
+TRL_LOSS_TYPES: dict[str, tuple[str, str]] = {
+    "grpo": ("grpo", "row"),
+    "dapo": ("grpo", "token"),
+    "bnpo": ("grpo", "token"),
+    "dr_grpo": ("grpo", "constant"),
+    "luspo": ("grpo", "row_sum"),
+    "cispo": ("cispo", "token"),
+    "sapo": ("sapo", "row"),
+    "vespo": ("vespo", "token"),
+}
+"""What TRL calls a loss type, as (`loss_type`, `loss_mean`) of `Skill0Config`; a row is a turn."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +45,8 @@ class LossSettings:
     """`objective` is one of `OBJECTIVES`; the policy ratio is clipped to [1 - epsilon_low, 1 + epsilon_high]
     (for "cispo" epsilon_high is the upper bound itself); `delta` bounds the unclipped ratio from above;
     `ratio_level` is "token", or "sequence" for one ratio per turn; `unbiased_kl` weighs the KL estimate
-    with the policy ratio; `sapo_temperatures` are for positive and negative advantages."""
+    with the policy ratio; `sapo_temperatures` are for positive and negative advantages; `vespo` holds k and
+    lambda of VESPO's weight for advantages of at least 0, then k and lambda for negative ones."""
 
     objective: str = "grpo"
     epsilon_low: float = 0.2
@@ -43,6 +57,7 @@ class LossSettings:
     unbiased_kl: bool = True
     entropy_coef: float = 0.0
     sapo_temperatures: tuple[float, float] = (1.0, 1.05)
+    vespo: tuple[float, float, float, float] = (2.0, 3.0, 3.0, 2.0)
 
 
 STATISTICS = ("tokens", "entropy", "kl", "clipped_low", "clipped_high")
@@ -69,8 +84,11 @@ def trajectory_weights(
             each shared equally by its tokens; "token" gives every token the same.
 
     A trajectory without completion tokens counts as failed: it has nothing to train on.
+
+    Raises:
+        ConfigError: another mean; those of turns are in `turn_weights`.
     """
-    if mean not in MEANS:
+    if mean not in ("trajectory", "token"):
         raise ConfigError(f"loss_mean={mean!r} must be one of {MEANS}")
     counts = [length if count else 0 for length, count in zip(tokens, counted, strict=True)]
     if mean == "token":
@@ -86,6 +104,42 @@ def trajectory_weights(
     ]
 
 
+def turn_weights(
+    turn_tokens: Sequence[Sequence[int]],
+    groups: Sequence[int],
+    counted: Sequence[bool],
+    mean: str,
+    longest: int,
+) -> list[tuple[float, ...]]:
+    """The weight of every completion token of each turn, for any of `MEANS`.
+
+    `turn_tokens[i][t]` are the completion tokens of turn t of trajectory i; `groups` and `counted` as in
+    `trajectory_weights`. With N turns in the round that count and have tokens, "row" gives each turn 1 / N,
+    shared equally by its tokens; "row_sum" gives every token 1 / N; "constant" every token
+    1 / (N * `longest`), where `longest` is the most tokens of a reply. The last two do not sum to 1: the
+    loss grows with the length of replies.
+    """
+    if mean in ("trajectory", "token"):
+        weights = trajectory_weights([sum(tokens) for tokens in turn_tokens], groups, counted, mean)
+        return [(weight,) * len(tokens) for weight, tokens in zip(weights, turn_tokens, strict=True)]
+    if mean not in MEANS:
+        raise ConfigError(f"loss_mean={mean!r} must be one of {MEANS}")
+    rows = sum(
+        sum(length > 0 for length in tokens)
+        for tokens, counts in zip(turn_tokens, counted, strict=True)
+        if counts
+    )
+    return [
+        tuple(
+            1.0 / (rows * {"row": length, "row_sum": 1, "constant": longest}[mean])
+            if counts and length
+            else 0.0
+            for length in tokens
+        )
+        for tokens, counts in zip(turn_tokens, counted, strict=True)
+    ]
+
+
 def policy_loss(
     logprobs: torch.Tensor,
     entropies: torch.Tensor,
@@ -97,6 +151,7 @@ def policy_loss(
     old_logprobs: torch.Tensor | None = None,
     reference_logprobs: torch.Tensor | None = None,
     sampler_ratio: torch.Tensor | None = None,
+    entropy_weights: torch.Tensor | None = None,
 ) -> LossParts:
     """Weighted sum of the per-token loss over one micro-batch.
 
@@ -107,7 +162,9 @@ def policy_loss(
         old_logprobs: under the policy that is improved on, (turns, tokens); `logprobs` detached when None.
         reference_logprobs: needed when `settings.beta` is not 0, (turns, tokens).
         sampler_ratio: trainer over sampler probability, to correct for a sampler that computes other
-            numbers, (turns, tokens) or (turns, 1).
+            numbers, (turns, tokens) or (turns, 1). It multiplies the objective, but is part of VESPO's
+            weight.
+        entropy_weights: of the entropy bonus, one per turn, (turns,); `weights` when None.
     """
     keep = mask.to(logprobs.dtype)  # (turns, tokens)
     advantage = advantages.to(logprobs.dtype)[:, None]  # (turns, 1)
@@ -116,9 +173,13 @@ def policy_loss(
     if settings.ratio_level == "sequence":
         log_ratio = ((log_ratio * keep).sum(1) / keep.sum(1).clamp(min=1.0))[:, None]  # (turns, 1)
     ratio = torch.exp(log_ratio)  # (turns, tokens), or (turns, 1) for "sequence"
-    per_token = _objective(ratio, logprobs, advantage, settings)  # (turns, tokens)
-    if sampler_ratio is not None:
-        per_token = per_token * sampler_ratio
+    if settings.objective == "vespo":
+        weight = vespo_weight(logprobs - old, advantage, keep, settings.vespo, sampler_ratio)  # (turns, 1)
+        per_token = -weight * advantage * logprobs  # (turns, tokens)
+    else:
+        per_token = _objective(ratio, logprobs, advantage, settings)  # (turns, tokens)
+        if sampler_ratio is not None:
+            per_token = per_token * sampler_ratio
     kl = torch.zeros_like(logprobs)  # (turns, tokens)
     if settings.beta != 0.0:
         if reference_logprobs is None:
@@ -126,11 +187,15 @@ def policy_loss(
         distance = reference_logprobs - logprobs
         kl = torch.exp(distance) - distance - 1
         per_token = per_token + settings.beta * (kl * ratio if settings.unbiased_kl else kl)
-    if settings.entropy_coef != 0.0:
+    if settings.entropy_coef != 0.0 and entropy_weights is None:
         per_token = per_token - settings.entropy_coef * entropies
     # `where`, not a product: a padding position may hold anything, and 0 * inf is not 0.
     weighted = torch.where(keep > 0, per_token * weights.to(logprobs.dtype)[:, None], 0.0)  # (turns, tokens)
-    return LossParts(weighted.sum(), _sums(ratio, advantage, keep, entropies, kl, settings))
+    loss = weighted.sum()
+    if settings.entropy_coef != 0.0 and entropy_weights is not None:
+        shares = entropy_weights.to(logprobs.dtype)[:, None]  # (turns, 1)
+        loss = loss - settings.entropy_coef * torch.where(keep > 0, entropies * shares, 0.0).sum()
+    return LossParts(loss, _sums(ratio, advantage, keep, entropies, kl, settings))
 
 
 def sampler_correction(
@@ -161,6 +226,32 @@ def sampler_correction(
     if treatment == "truncate":
         return ratio.clamp(min=low, max=high)
     return torch.where((ratio < low) | (ratio > high), 0.0, ratio)
+
+
+@torch.no_grad()
+def vespo_weight(
+    log_ratio: torch.Tensor,
+    advantage: torch.Tensor,
+    keep: torch.Tensor,
+    constants: tuple[float, float, float, float],
+    sampler_ratio: torch.Tensor | None = None,
+) -> torch.Tensor:
+    """VESPO's weight of a turn, w^k * exp(lambda * (1 - w)), which is 1 at w = 1; a constant, (turns, 1).
+
+    w is the probability of the whole reply under the policy over that under the sampler: `log_ratio` (turns,
+    tokens) is the policy's against the one it improves on, `sampler_ratio` (turns, tokens) that one's against
+    the sampler. `advantage` (turns, 1) chooses k and lambda, see `LossSettings.vespo`. Bounds are TRL's.
+    """
+    least, most = math.log(1e-8), 20.0
+    total = torch.where(keep > 0, log_ratio.clamp(-most, most), 0.0).sum(1, keepdim=True)  # (turns, 1)
+    if sampler_ratio is not None:
+        correction = torch.log(sampler_ratio).clamp(least, most)  # (turns, tokens)
+        total = total + torch.where(keep > 0, correction, 0.0).sum(1, keepdim=True)
+    total = total.clamp(least, most)
+    k_positive, lambda_positive, k_negative, lambda_negative = constants
+    k = torch.where(advantage >= 0, k_positive, k_negative)  # (turns, 1)
+    decay = torch.where(advantage >= 0, lambda_positive, lambda_negative).clamp(min=1e-4)  # (turns, 1)
+    return torch.exp(decay + k * total - decay * total.exp()).nan_to_num(nan=0.0, posinf=0.0, neginf=0.0)
 
 
 def _objective(

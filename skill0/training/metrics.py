@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
 
 from skill0.training.advantages import sample_std
-from skill0.training.rewards import RewardSettings, trajectory_reward, turn_rewards
+from skill0.training.rewards import RewardSettings, step_rewards, trajectory_reward, turn_rewards
 
 if TYPE_CHECKING:
-    from skill0.agent import Trajectory
+    from skill0.agent import Trajectory, Turn
     from skill0.evaluation import EvaluationReport
 
 
@@ -26,7 +26,8 @@ class Summary:
     """What other processes need to know of a trajectory. `group` numbers its rollout group over all
     processes; `with_skills` tells whether skill files were in its context; `counted` is False for an
     infrastructure failure, whose `failure` is its kind; `surprise` is the sum of -log p over all sampled
-    tokens. Counts are sums over turns."""
+    tokens. Counts are sums over turns. `step_rewards` and `anchors`, one per turn, are what gigpo.py needs;
+    they are empty where it is not used."""
 
     group: int
     task_type: str
@@ -44,6 +45,8 @@ class Summary:
     surprise: float
     compressions: tuple[float, ...]
     seconds: tuple[tuple[str, float], ...]
+    step_rewards: tuple[float, ...] = ()
+    anchors: tuple[str, ...] = ()
 
     @property
     def tokens(self) -> int:
@@ -52,9 +55,16 @@ class Summary:
 
 
 def summarise(
-    trajectory: Trajectory, group: int, settings: RewardSettings, *, step: int, end_token: int
+    trajectory: Trajectory,
+    group: int,
+    settings: RewardSettings,
+    *,
+    step: int,
+    end_token: int,
+    anchor: Callable[[Turn], str] | None = None,
 ) -> Summary:
-    """`step`: the training step that pays. A reply whose last token is not `end_token` was cut off."""
+    """`step`: the training step that pays. A reply whose last token is not `end_token` was cut off. `anchor`
+    gives a turn's anchor, where the estimator asks for one."""
     turns = trajectory.turns
     return Summary(
         group=group,
@@ -73,6 +83,8 @@ def summarise(
         surprise=-sum(value for turn in turns for value in turn.logprobs or () if math.isfinite(value)),
         compressions=tuple(turn.compression for turn in turns if turn.compression is not None),
         seconds=tuple(trajectory.timings.items()),
+        step_rewards=() if anchor is None else step_rewards(trajectory, settings, step=step),
+        anchors=() if anchor is None else tuple(map(anchor, turns)),
     )
 
 

@@ -192,6 +192,11 @@ def check_round(args: Skill0Config, num_tasks: int) -> None:
             f"{args.round_size} trajectories in groups of num_generations={args.num_generations}. "
             "Give more tasks, or lower per_device_train_batch_size or steps_per_generation"
         )
+    if args.dynamic_sampling and num_tasks == wanted:
+        raise ConfigError(
+            f"dynamic_sampling={args.dynamic_sampling} replaces groups by groups of other tasks, but a round "
+            f"needs all {num_tasks} training tasks; give more tasks"
+        )
 
 
 def resolve_policy(model: Any, processing_class: Any, args: Skill0Config) -> tuple[Any, Any]:

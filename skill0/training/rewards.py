@@ -73,6 +73,19 @@ def turn_rewards(trajectory: Trajectory, settings: RewardSettings, *, step: int)
     )
 
 
+def step_rewards(trajectory: Trajectory, settings: RewardSettings, *, step: int) -> tuple[float, ...]:
+    """r_t of every turn, for discounted returns: its own penalty, its share in the compression term, and at
+    the last turn the outcome. They sum to `trajectory_reward`."""
+    turns = trajectory.turns
+    last = len(turns) - 1
+    return tuple(
+        turn.reward
+        + _compression(turn, trajectory, settings, step) / len(turns)
+        + (_outcome(trajectory, settings) if place == last else 0.0)
+        for place, turn in enumerate(turns)
+    )
+
+
 def _outcome(trajectory: Trajectory, settings: RewardSettings) -> float:
     return settings.success_reward if trajectory.succeeded else 0.0
 

@@ -40,6 +40,7 @@ def local_groups(
     group_size: int,
     skills: Callable[[Task], tuple[SkillFile, ...]],
     paired: Collection[int] = (),
+    only: Collection[int] | None = None,
 ) -> tuple[list[RolloutGroup], list[int]]:
     """The groups that this process plays part of, and the group number of each of its rows.
 
@@ -50,8 +51,12 @@ def local_groups(
     half without, and both halves number their members from 0, so that member i of one arm draws the random
     numbers of member i of the other. Where no skill is active for the task there is nothing to pair: the
     group is an ordinary one. Elsewhere the member's number is its place.
+
+    With `only`, rows of groups with other numbers are left out.
     """
-    rows = range(first_row, first_row + len(tasks))
+    rows = [
+        row for row in range(first_row, first_row + len(tasks)) if only is None or row // group_size in only
+    ]
     groups: list[RolloutGroup] = []
     for number in dict.fromkeys(row // group_size for row in rows):
         places = [row % group_size for row in rows if row // group_size == number]

@@ -8,40 +8,33 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
 from accelerate.utils import gather_object
-from tqdm import tqdm
 
 from skill0.agent import Turn
 from skill0.agent.prompting import blank_input
 from skill0.curriculum import helpfulness_from_groups
 from skill0.evaluation import measure_helpfulness
 from skill0.training import trl_internals
+from skill0.training.credit import assign_credit, signal_share
+from skill0.training.episodes import play_round
 from skill0.training.internalization import share
 from skill0.training.loss import STATISTICS
-from skill0.training.metrics import phase_seconds, rollout_metrics, summarise
-from skill0.training.pairing import (
-    PairsSoFar,
-    comparison_metrics,
-    group_effects,
-    groups_to_pair,
-    pair_metrics,
-)
+from skill0.training.metrics import phase_seconds, rollout_metrics
+from skill0.training.pairing import PairsSoFar, comparison_metrics, group_effects, pair_metrics
 from skill0.training.plain_view import turns_to_internalize
 from skill0.training.rewards import trajectory_reward
-from skill0.training.rollout import derived_seed, local_groups
+from skill0.training.rollout import derived_seed
 from skill0.training.scoring import score_windows
-from skill0.training.turn_buffer import assign_credit, cut_windows, signal_share, training_turns
+from skill0.training.turn_buffer import cut_windows, training_turns
 
 if TYPE_CHECKING:
     from skill0.agent import AgentSettings, Trajectory
     from skill0.context import ContextRenderer
     from skill0.curriculum import Helpfulness
     from skill0.policy import PromptEncoder
-    from skill0.training.metrics import Summary
     from skill0.training.trainer import Skill0Trainer, Window
     from skill0.training.turn_buffer import TrainingTurn
 
@@ -53,75 +46,36 @@ def make_round(trainer: Skill0Trainer, rows: Sequence[Mapping[str, Any]]) -> lis
     args, step = trainer.args, trainer.state.global_step
     number = trl_internals.windows_done(trainer) // trainer.windows_per_round
     update_curriculum(trainer, step)
-    trajectories, group_numbers = _play(trainer, rows, number)
-    summaries: list[Summary] = gather_object(
-        [
-            summarise(
-                trajectory,
-                group,
-                trainer.reward_settings,
-                step=step,
-                end_token=trainer.encoder.eos_token_id,
-            )
-            for trajectory, group in zip(trajectories, group_numbers, strict=True)
-        ]
-    )
-    credit = assign_credit(
-        summaries,
-        statistics=args.group_statistics,
-        scale=args.scale_rewards,
-        mean=args.loss_mean,
-        arms=args.arm_advantages,
-    )
-    trainer.pairs.add(summaries, number * args.groups_per_round)
-    effects = group_effects(summaries, args.success_reward)
+    played = play_round(trainer, rows, number)
+    credit = assign_credit(played.summaries, args.estimator_settings())
+    trainer.pairs.add(played.everything, number * args.groups_per_round * (1 + args.dynamic_sampling))
     first_row = trainer.accelerator.process_index * len(rows)
     mine = slice(first_row, first_row + len(rows))
     plain_turns, learnt_from = turns_to_internalize(
-        trainer, trajectories, group_numbers, credit.advantages[mine], effects
+        trainer,
+        played.trajectories,
+        played.groups,
+        credit.advantages[mine],
+        group_effects(played.summaries, args.success_reward),
     )
-    turns = training_turns(trajectories, credit.advantages[mine], credit.weights[mine])
+    turns = training_turns(
+        played.trajectories, credit.advantages[mine], credit.weights[mine], credit.entropy_weight
+    )
     windows = _windows(trainer, turns, plain_turns, derived_seed(args.seed, "windows", number))
-    figures = rollout_metrics(summaries) | phase_seconds(summaries, trainer.accelerator.num_processes)
+    everything = played.everything
+    figures = rollout_metrics(everything) | phase_seconds(everything, trainer.accelerator.num_processes)
     figures |= {
         "frac_reward_zero_std": credit.flat_groups,
-        "groups/signal": signal_share(summaries, credit),
+        "groups/signal": signal_share(played.summaries, credit),
     }
-    figures |= pair_metrics(effects) | learnt_from | curriculum_metrics(trainer, step)
+    figures |= credit.figures | (played.figures() if args.dynamic_sampling else {})
+    figures |= pair_metrics(group_effects(everything, args.success_reward))
+    figures |= learnt_from | curriculum_metrics(trainer, step)
     figures |= score_windows(trainer, windows)
     trl_internals.record(trainer, "train", figures)
     if trainer.log_completions:
-        record_replies(trainer, trajectories, credit.advantages[mine])
+        record_replies(trainer, played.trajectories, credit.advantages[mine])
     return windows
-
-
-def _play(
-    trainer: Skill0Trainer, rows: Sequence[Mapping[str, Any]], number: int
-) -> tuple[list[Trajectory], list[int]]:
-    """This process's episodes of round `number`, and the group that each belongs to."""
-    args = trainer.args
-    groups, group_numbers = local_groups(
-        [trainer.tasks[row["task"]] for row in rows],
-        first_row=trainer.accelerator.process_index * len(rows),
-        group_size=args.group_size,
-        skills=trainer.skills_for,
-        paired=groups_to_pair(
-            seed=args.seed,
-            round_number=number,
-            groups=args.groups_per_round,
-            fraction=args.paired_fraction,
-        ),
-    )
-    hidden = args.disable_tqdm or not trainer.accelerator.is_main_process
-    with tqdm(total=len(rows), desc="episodes", leave=False, disable=hidden) as bar:
-        trajectories = trainer.loop.run(
-            groups,
-            args.rollout_sampling(),
-            derived_seed(args.seed, "round", number),
-            live_across_ranks=trainer.live_across_ranks,
-            progress=partial(_advance, bar),
-        )
-    return trajectories, group_numbers
 
 
 def update_curriculum(trainer: Skill0Trainer, step: int) -> None:
@@ -258,10 +212,6 @@ def padding_turn(encoder: PromptEncoder, settings: AgentSettings, renderer: Cont
         page=blank.page, action_mask=(False,), observation="", reply="", action="", compression=None,
         valid=False, reward=0.0, text_tokens=0, visual_tokens=0,
     )  # fmt: skip
-
-
-def _advance(bar: Any, ended: int) -> None:
-    bar.update(ended)
 
 
 def _windows(

@@ -3,7 +3,7 @@
 SKILL0 (arXiv 2604.02268), algorithm 1. A training step, and where its parts are:
 
     a curriculum round, if one is due     rounds.update_curriculum   skill0.curriculum, skill0.evaluation
-    episodes, rewards, advantages         rounds.make_round          skill0.agent, rewards.py, advantages.py
+    episodes, rewards, advantages         rounds.make_round          episodes.py, rewards.py, credit.py
     skill-arm turns in the plain view     plain_view.py              internalization.py
     old and reference log-probabilities   scoring.py
     loss over micro-batches of turns      `compute_loss` below       loss.py, turn_batching.py
@@ -329,6 +329,7 @@ class Skill0Trainer(GRPOTrainer):
             old_logprobs=batch.get("old_logprobs"),
             reference_logprobs=batch.get("reference_logprobs"),
             sampler_ratio=batch.get("sampler_ratio"),
+            entropy_weights=batch.get("entropy_weights"),
         )
         self.loss_sums += parts.sums.to(self.loss_sums)
         if "imitation" not in batch:

@@ -1,6 +1,6 @@
 """The turn buffer: what one round of rollouts is turned into, and how it is cut for training.
 
-    trajectories -> summaries (gathered) -> credit per turn -> windows -> micro-batches -> tensors
+    trajectories -> summaries (gathered) -> credit per turn (credit.py) -> windows -> micro-batches -> tensors
 
 A *window* is what one call of `training_step` trains on; `steps_per_generation` windows make a round. All
 processes must run equally many forward passes, however many turns each has: windows are filled up with
@@ -17,9 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from skill0.training.advantages import grpo
-from skill0.training.loss import trajectory_weights
-from skill0.training.metrics import Summary
 from skill0.training.turn_batching import collate_turns, length_sorted_batches, turn_length
 
 if TYPE_CHECKING:
@@ -30,7 +27,8 @@ LOGPROB_KEYS = ("old_logprobs", "reference_logprobs", "sampler_ratio")
 
 @dataclass
 class TrainingTurn:
-    """A turn with its share in the loss: `advantage`, and `weight` of each of its completion tokens.
+    """A turn with its share in the loss: `advantage`, and `weight` of each of its completion tokens, in the
+    entropy bonus `entropy_weight` if that is another.
 
     A turn of the internalization loss has `weight` 0 and `imitation` instead: the weight of each of the
     tokens marked in `imitated`, the round's denominator included. The other fields are filled in when the
@@ -42,6 +40,7 @@ class TrainingTurn:
     weight: float
     imitation: float = 0.0
     imitated: tuple[bool, ...] = ()
+    entropy_weight: float | None = None
     old_logprobs: torch.Tensor | None = None
     reference_logprobs: torch.Tensor | None = None
     sampler_ratio: torch.Tensor | None = None
@@ -56,68 +55,21 @@ def imitation_turn(turn: Turn, imitation: float, imitated: tuple[bool, ...]) -> 
     return TrainingTurn(turn, advantage=0.0, weight=0.0, imitation=imitation, imitated=imitated)
 
 
-def _label(summary: Summary, arms: str) -> int:
-    """What a trajectory shares its statistics with: its group, or its arm of the group."""
-    return 2 * summary.group + (summary.with_skills if arms == "arm" else 0)
-
-
-@dataclass(frozen=True)
-class Credit:
-    """`advantages[i][t]` of turn t, `weights[i]` of trajectory i; `flat_groups`: see `advantages.grpo`, where
-    an arm that has statistics of its own is a group."""
-
-    advantages: list[tuple[float, ...]]
-    weights: list[float]
-    flat_groups: float
-
-
-def assign_credit(
-    summaries: Sequence[Summary], *, statistics: str, scale: str, mean: str, arms: str = "arm"
-) -> Credit:
-    """Advantage of every turn and weight of every token, from the summaries of *all* processes.
-
-    `statistics` is "trajectory" (total rewards, one advantage for all turns) or "row" (every turn an item of
-    its own); `scale` is that of `advantages.grpo`; `mean` that of `loss.trajectory_weights`. `arms`: the
-    statistics of a paired group are taken in each "arm", or pooled over the "group". Weights know no arms.
-    """
-    counted = [summary.counted for summary in summaries]
-    groups = [summary.group for summary in summaries]
-    weights = trajectory_weights([summary.tokens for summary in summaries], groups, counted, mean)
-    if statistics == "trajectory":
-        labels = [_label(summary, arms) for summary in summaries]
-        result = grpo([summary.reward for summary in summaries], labels, counted=counted, scale=scale)
-        advantages = [
-            (float(value),) * len(summary.turn_tokens)
-            for value, summary in zip(result.values, summaries, strict=True)
-        ]
-        return Credit(advantages, weights, result.flat_groups)
-    rows = [(reward, _label(s, arms), s.counted) for s in summaries for reward in s.turn_rewards]
-    rewards, row_groups, row_counted = ([row[column] for row in rows] for column in range(3))
-    result = grpo(rewards, row_groups, counted=row_counted, scale=scale)
-    values = iter(result.values)
-    advantages = [tuple(float(next(values)) for _ in summary.turn_rewards) for summary in summaries]
-    return Credit(advantages, weights, result.flat_groups)
-
-
-def signal_share(summaries: Sequence[Summary], credit: Credit) -> float:
-    """The share of the groups with something that counts in which some turn has an advantage."""
-    groups = {summary.group for summary in summaries if summary.counted}
-    moved = {
-        summary.group for summary, values in zip(summaries, credit.advantages, strict=True) if any(values)
-    }
-    return len(moved) / len(groups) if groups else 0.0
-
-
 def training_turns(
-    trajectories: Sequence[Trajectory], advantages: Sequence[Sequence[float]], weights: Sequence[float]
+    trajectories: Sequence[Trajectory],
+    advantages: Sequence[Sequence[float]],
+    weights: Sequence[Sequence[float]],
+    entropy_weight: float | None = None,
 ) -> list[TrainingTurn]:
-    """The turns to train on: those of trajectories that weigh something, with a completion."""
+    """The turns to train on: those that weigh something, with a completion.
+
+    `advantages[i][t]` and `weights[i][t]` are those of turn t of trajectory i.
+    """
     return [
-        TrainingTurn(turn, advantage, weight)
-        for trajectory, values, weight in zip(trajectories, advantages, weights, strict=True)
-        if weight > 0.0
-        for turn, advantage in zip(trajectory.turns, values, strict=True)
-        if turn.completion_ids
+        TrainingTurn(turn, advantage, weight, entropy_weight=entropy_weight)
+        for trajectory, values, shares in zip(trajectories, advantages, weights, strict=True)
+        for turn, advantage, weight in zip(trajectory.turns, values, shares, strict=True)
+        if weight > 0.0 and turn.completion_ids
     ]
 
 
@@ -158,8 +110,8 @@ def collate_training_turns(
 ) -> dict[str, Any]:
     """`collate_turns` of a micro-batch without images, with `advantages` and `weights` (turns,), `loss_mask`
     (turns, tokens) of the turns that the policy loss is about, and those of `LOGPROB_KEYS` that the turns
-    carry, (turns, tokens). If some turn is one of the internalization loss: `imitation` (turns,) and
-    `imitated`, bool (turns, tokens).
+    carry, (turns, tokens). If turns have one of their own: `entropy_weights` (turns,). If some turn is one of
+    the internalization loss: `imitation` (turns,) and `imitated`, bool (turns, tokens).
     """
     batch = collate_turns(
         [item.turn for item in items],
@@ -172,6 +124,9 @@ def collate_training_turns(
     batch["loss_mask"] = batch["completion_mask"] * weighs[:, None]  # (turns, tokens)
     batch["advantages"] = torch.tensor([item.advantage for item in items], device=device)  # (turns,)
     batch["weights"] = torch.tensor([item.weight for item in items], device=device)  # (turns,)
+    if any(item.entropy_weight is not None for item in items):
+        shares = [item.entropy_weight or 0.0 for item in items]
+        batch["entropy_weights"] = torch.tensor(shares, device=device)  # (turns,)
     if any(item.imitation for item in items):
         batch["imitation"] = torch.tensor([item.imitation for item in items], device=device)  # (turns,)
         batch["imitated"] = torch.zeros_like(batch["completion_mask"], dtype=torch.bool)  # (turns, tokens)

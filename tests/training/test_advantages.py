@@ -66,6 +66,69 @@ def test_scales() -> None:
     assert batch == pytest.approx([-1 / std, 1 / std, -2 / std, 2 / std])
 
 
+class TestLeaveOneOut:
+    def test_each_is_compared_with_the_others(self) -> None:
+        # Rewards 10 0 0 2: the others' means are 2/3, 4, 4 and 10/3.
+        values = grpo([10, 0, 0, 2], [0] * 4, scale="none", baseline="leave_one_out").values
+        assert values == pytest.approx([10 - 2 / 3, -4, -4, 2 - 10 / 3])
+        # Which is n / (n - 1) times the distance from the mean (3).
+        assert values == pytest.approx(grpo([10, 0, 0, 2], [0] * 4, scale="none").values * 4 / 3)
+
+    def test_failures_are_not_among_the_others(self) -> None:
+        values = grpo([10, 0, -99], [0] * 3, counted=[True, True, False], scale="none",
+                      baseline="leave_one_out").values  # fmt: skip
+        assert values.tolist() == [10, -10, 0]
+
+    def test_rows_of_one_trajectory_are_left_out_together(self) -> None:
+        # A win of 1 turn, a loss of 3: to the win the others' mean is 0, to the losing rows it is 10. The rows
+        # of the loss, without owners, would be compared with each other, too: mean of 10, 0, 0.
+        rewards, groups = [10, 0, 0, 0], [0] * 4
+        leave = {"scale": "none", "baseline": "leave_one_out"}
+        assert grpo(rewards, groups, owners=[0, 1, 1, 1], **leave).values.tolist() == [10, -10, -10, -10]
+        assert grpo(rewards, groups, **leave).values == pytest.approx([10, -10 / 3, -10 / 3, -10 / 3])
+
+    def test_a_trajectory_alone_has_nothing_to_be_compared_with(self) -> None:
+        values = grpo([3, 5], [0, 0], owners=[7, 7], scale="none", baseline="leave_one_out").values
+        assert values.tolist() == [0, 0]
+
+    def test_it_is_divided_by_the_spread_if_asked(self) -> None:
+        # 10 and 0: the std is sqrt 50.
+        values = grpo([10, 0], [0, 0], baseline="leave_one_out", epsilon=0.0).values
+        assert values == pytest.approx([10 / math.sqrt(50), -10 / math.sqrt(50)])
+
+    def test_an_unknown_baseline_is_named(self) -> None:
+        with pytest.raises(ConfigError, match="'critic'"):
+            grpo([1.0], [0], baseline="critic")
+
+
+@pytest.mark.parametrize("scale", ["group", "batch", "none"])
+@pytest.mark.parametrize("by_row", [False, True])
+def test_leave_one_out_equals_a_naive_loop(scale: str, by_row: bool) -> None:
+    draw = np.random.default_rng(3)
+    items = 120
+    rewards, groups = draw.normal(size=items), draw.integers(0, 12, items)
+    counted = draw.random(items) < 0.8
+    owners = 10 * groups + draw.integers(0, 3, items) if by_row else np.arange(items)
+    values = grpo(
+        rewards, groups, counted=counted, scale=scale, baseline="leave_one_out", owners=owners
+    ).values
+
+    def std(peers: list[float]) -> float:
+        mean = sum(peers) / len(peers)
+        return math.sqrt(sum((peer - mean) ** 2 for peer in peers) / (len(peers) - 1))
+
+    for item in range(items):
+        peers = [k for k in range(items) if groups[k] == groups[item] and counted[k]]
+        others = [rewards[k] for k in peers if owners[k] != owners[item]]
+        if not counted[item] or not others:
+            assert values[item] == 0.0
+            continue
+        spread = [rewards[k] for k in (peers if scale == "group" else range(items)) if counted[k]]
+        divisor = 1.0 if scale == "none" else std(spread) + 1e-4
+        expected = (rewards[item] - sum(others) / len(others)) / divisor
+        assert values[item] == pytest.approx(expected, rel=1e-12)
+
+
 def test_over_rows_a_long_trajectory_weighs_more() -> None:
     # One win of 1 turn, one loss of 3 turns. Over trajectories: mean 5. Over rows: mean 10 / 4 = 2.5.
     over_trajectories = grpo([10, 0], [0, 0], scale="none").values

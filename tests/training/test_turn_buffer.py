@@ -48,59 +48,20 @@ WIN, LOSS = episode(SUCCESS, turn(2)), episode(FAILURE, turn(2), turn(2), turn(2
 BROKEN = episode(INFRASTRUCTURE, turn(4))
 
 
-class TestCredit:
-    def test_over_trajectories_all_turns_share_one_advantage(self) -> None:
-        credit = assign_credit(
-            summaries((0, WIN), (0, LOSS)), statistics="trajectory", scale="none", mean="trajectory"
-        )
-        # Rewards 10 and 0, mean 5. Weights: 1 group, 2 trajectories, 2 and 6 tokens: 1/4 and 1/12.
-        assert credit.advantages == [(5.0,), (-5.0, -5.0, -5.0)]
-        assert credit.weights == [1 / 4, 1 / 12]
+def test_turns_of_failures_are_not_trained_on() -> None:
+    turns = training_turns([WIN, BROKEN], [(5.0,), (0.0,)], [(0.5,), (0.0,)])
+    assert [(item.turn, item.advantage, item.weight) for item in turns] == [(WIN.turns[0], 5.0, 0.5)]
 
-    def test_over_rows_every_turn_counts_and_keeps_its_own_penalty(self) -> None:
-        clumsy = episode(FAILURE, turn(2), turn(2, valid=False), turn(2))
-        credit = assign_credit(summaries((0, WIN), (0, clumsy)), statistics="row", scale="none", mean="token")
-        # Rows 10, 0, -1, 0: mean 2.25. 8 tokens.
-        assert credit.advantages == [(7.75,), (-2.25, -3.25, -2.25)]
-        assert credit.weights == [1 / 8, 1 / 8]
 
-    @pytest.mark.parametrize("statistics", ["trajectory", "row"])
-    @pytest.mark.parametrize("mean", ["trajectory", "token"])
-    def test_a_failure_changes_nothing_for_the_others(self, statistics: str, mean: str) -> None:
-        how = {"statistics": statistics, "scale": "group", "mean": mean}
-        alone = assign_credit(summaries((0, WIN), (0, LOSS)), **how)
-        among = assign_credit(summaries((0, WIN), (0, BROKEN), (0, LOSS), (1, BROKEN)), **how)
-        assert among.advantages == [alone.advantages[0], (0.0,), alone.advantages[1], (0.0,)]
-        assert among.weights == [alone.weights[0], 0.0, alone.weights[1], 0.0]
-        assert among.flat_groups == alone.flat_groups
-
-    def test_a_paired_group_is_judged_arm_by_arm(self) -> None:
-        # With skills 10 and 10, without 10 and 0. Each arm by itself: 0 and 0, 5 and -5; the plain success
-        # is worth something. Pooled, mean 7.5: it is worth no more than the skilled ones.
-        skilled = replace(WIN, arm=("warm",))
-        played = summaries((0, skilled), (0, skilled), (0, WIN), (0, episode(FAILURE, turn(2))))
-        how = {"statistics": "trajectory", "scale": "none", "mean": "trajectory"}
-        by_arm = assign_credit(played, **how, arms="arm")
-        assert by_arm.advantages == [(0.0,), (0.0,), (5.0,), (-5.0,)]
-        assert by_arm.flat_groups == 0.5  # of the two arms
-        pooled = assign_credit(played, **how, arms="group")
-        assert pooled.advantages == [(2.5,), (2.5,), (2.5,), (-7.5,)]
-        assert pooled.flat_groups == 0.0
-        # The group's weight is shared by its four trajectories, two tokens each, in any case.
-        assert by_arm.weights == pooled.weights == [1 / 8] * 4
-        by_row = assign_credit(played, **{**how, "statistics": "row"}, arms="arm")
-        assert by_row.advantages == by_arm.advantages
-
-    def test_signal_is_spread_in_some_arm(self) -> None:
-        skilled = replace(WIN, arm=("warm",))
-        played = summaries((0, skilled), (0, LOSS), (0, LOSS), (1, WIN), (1, LOSS), (2, BROKEN))
-        credit = assign_credit(played, statistics="trajectory", scale="none", mean="trajectory")
-        # Group 0 differs between its arms alone; group 1 has spread; group 2 does not count.
-        assert signal_share(played, credit) == 1 / 2
-
-    def test_turns_of_failures_are_not_trained_on(self) -> None:
-        turns = training_turns([WIN, BROKEN], [(5.0,), (0.0,)], [0.5, 0.0])
-        assert [(item.turn, item.advantage, item.weight) for item in turns] == [(WIN.turns[0], 5.0, 0.5)]
+def test_a_turn_may_weigh_something_else_in_the_entropy_bonus() -> None:
+    own = training_turns([WIN], [(5.0,)], [(0.5,)], 0.125)[0]
+    batch = collate_training_turns([own, TrainingTurn(turn(), 0.0, 0.0)], pad_token_id=0, image_token_id=99,
+                                   device="cpu")  # fmt: skip
+    assert batch["entropy_weights"].tolist() == [0.125, 0.0]
+    same = training_turns([WIN], [(5.0,)], [(0.5,)])
+    assert "entropy_weights" not in collate_training_turns(
+        same, pad_token_id=0, image_token_id=99, device="cpu"
+    )
 
 
 def cut(
