@@ -138,13 +138,15 @@ def _advantages(
     turns = [len(summary.turn_tokens) for summary in summaries]
     counted = np.array([summary.counted for summary in summaries], dtype=bool)  # (trajectories,)
     rows = np.repeat(np.arange(len(summaries)), turns)  # (turns,) the trajectory of each
-    how = {"scale": settings.scale, "baseline": settings.baseline}
+    row_labels = [label for label, count in zip(labels, turns, strict=True) for _ in range(count)]  # (turns,)
+    scale, baseline = settings.scale, settings.baseline
     if settings.statistics == "trajectory":
-        result = grpo([summary.reward for summary in summaries], labels, counted=counted, **how)
+        rewards = [summary.reward for summary in summaries]  # (trajectories,)
+        result = grpo(rewards, labels, counted=counted, scale=scale, baseline=baseline)
         episode = result.values[rows]  # (turns,)
     else:
         rewards = [reward for summary in summaries for reward in summary.turn_rewards]  # (turns,)
-        result = grpo(rewards, np.asarray(labels)[rows], counted=counted[rows], owners=rows, **how)
+        result = grpo(rewards, row_labels, counted=counted[rows], scale=scale, baseline=baseline, owners=rows)
         episode = result.values  # (turns,)
     if settings.estimator == "grpo":
         return episode, result.flat_groups, {}
@@ -154,8 +156,10 @@ def _advantages(
         for value in discounted_returns(summary.step_rewards, settings.discount)
     ]  # (turns,)
     anchors = [anchor for summary in summaries for anchor in summary.anchors]
-    groups = anchor_groups(anchors, [labels[row] for row in rows], settings.similarity)  # (turns,)
-    step = step_advantages(returns, groups, counted=counted[rows], owners=rows, **how)
+    groups = anchor_groups(anchors, row_labels, settings.similarity)  # (turns,)
+    step = step_advantages(
+        returns, groups, counted=counted[rows], scale=scale, baseline=baseline, owners=rows
+    )
     figures = {
         "gigpo/turns_alone": step.alone,
         "gigpo/anchor_group_size": step.group_size,

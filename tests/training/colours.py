@@ -5,7 +5,7 @@ says red or blue at random. Its world is in colours_world.py.
 
 As a program: `python colours.py policy FOLDER` makes the policy, `python colours.py train SETTINGS.json`
 trains it and writes what the test compares. With the setting `reader` a scripted policy plays (its arguments
-are the setting's).
+are the setting's); with `together` processes make their generate calls together.
 """
 
 from __future__ import annotations
@@ -187,9 +187,13 @@ def main() -> None:
         make_policy(argument)
         return
     settings = json.loads(argument.read_text())
-    own = ("resume", "results", "kill", "reader")
-    resume, results, kill, reader = (settings.pop(key, None) for key in own)
+    own = ("resume", "results", "kill", "reader", "together")
+    resume, results, kill, reader, together = (settings.pop(key, None) for key in own)
     trainer = make_trainer(settings.pop("policy"), settings.pop("output_dir"), **settings)
+    if together:  # as with weights that are split over processes, which generate together or not at all
+        from skill0.training import trl_internals
+
+        trl_internals.generates_together = lambda trainer: True
     if reader:
         use_reader(trainer, **reader)
     if kill:

@@ -80,8 +80,8 @@ class TestLeaveOneOut:
         assert values.tolist() == [10, -10, 0]
 
     def test_rows_of_one_trajectory_are_left_out_together(self) -> None:
-        # A win of 1 turn, a loss of 3: to the win the others' mean is 0, to the losing rows it is 10. The rows
-        # of the loss, without owners, would be compared with each other, too: mean of 10, 0, 0.
+        # A win of 1 turn, a loss of 3: to the win the others' mean is 0, to the losing rows it is 10.
+        # Without owners the rows of the loss are compared with each other, too: mean of 10, 0, 0.
         rewards, groups = [10, 0, 0, 0], [0] * 4
         leave = {"scale": "none", "baseline": "leave_one_out"}
         assert grpo(rewards, groups, owners=[0, 1, 1, 1], **leave).values.tolist() == [10, -10, -10, -10]

@@ -88,7 +88,7 @@ class TestAnchorGroups:
         assert found.tolist() == [0, 1, 0, 2, 3]
 
     def test_similar_anchors(self) -> None:
-        # "drawer 1 is open." and "drawer 2 is open.": 17 characters each, 16 in matching blocks: 32 / 34 = 0.94.
+        # "drawer 1 is open." and "drawer 2 is open.": 17 characters each, 16 match: 32 / 34 = 0.941.
         texts = ["drawer 1 is open.", "a shelf", "drawer 2 is open.", "drawer 1 is open."]
         assert anchor_groups(texts, [0] * 4, 0.94).tolist() == [0, 1, 0, 0]
         assert anchor_groups(texts, [0] * 4, 0.95).tolist() == [0, 1, 2, 0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections import defaultdict
 from types import SimpleNamespace
 
@@ -11,11 +12,15 @@ import torch
 
 from skill0.errors import ConfigError
 from skill0.training.loss import (
+    MEANS,
     STATISTICS,
+    TRL_LOSS_TYPES,
     LossSettings,
     policy_loss,
     sampler_correction,
     trajectory_weights,
+    turn_weights,
+    vespo_weight,
 )
 
 
@@ -67,6 +72,66 @@ class TestWeights:
     def test_an_unknown_mean_is_named(self) -> None:
         with pytest.raises(ConfigError, match="'median'"):
             trajectory_weights([1], [0], [True], "median")
+
+
+class TestTurnWeights:
+    """Group 0: a trajectory with turns of 1 and 3 tokens, and one of 4. Group 1: one of 2."""
+
+    TOKENS, GROUPS = ((1, 3), (4,), (2,)), (0, 0, 1)
+
+    def weights(self, mean: str, counted: tuple[bool, ...] = (True,) * 3) -> list[tuple[float, ...]]:
+        return turn_weights(self.TOKENS, self.GROUPS, counted, mean, longest=5)
+
+    def test_by_hand(self) -> None:
+        assert self.weights("trajectory") == [(1 / 16, 1 / 16), (1 / 16,), (1 / 4,)]
+        assert self.weights("token") == [(1 / 10, 1 / 10), (1 / 10,), (1 / 10,)]
+        # Four turns: a quarter each, shared by their tokens; a quarter a token; that over 5 tokens.
+        assert self.weights("row") == [(1 / 4, 1 / 12), (1 / 16,), (1 / 8,)]
+        assert self.weights("row_sum") == [(1 / 4, 1 / 4), (1 / 4,), (1 / 4,)]
+        assert self.weights("constant") == [(1 / 20, 1 / 20), (1 / 20,), (1 / 20,)]
+
+    @pytest.mark.parametrize("mean", MEANS)
+    def test_failures_and_empty_replies_leave_the_others_as_if_they_had_not_been_there(
+        self, mean: str
+    ) -> None:
+        among = turn_weights(((1, 0, 3), (9,), (2,)), (0, 0, 1), (True, False, True), mean, longest=5)
+        alone = turn_weights(((1, 3), (2,)), (0, 1), (True, True), mean, longest=5)
+        assert (among[0][0], among[0][2], among[2]) == (*alone[0], alone[1])
+        assert among[1] == (0.0,)
+
+    @pytest.mark.parametrize("mean", MEANS)
+    def test_nothing_at_all(self, mean: str) -> None:
+        assert turn_weights(((3,), ()), (0, 0), (False, False), mean, longest=5) == [(0.0,), ()]
+
+    def test_an_unknown_mean_is_named(self) -> None:
+        with pytest.raises(ConfigError, match="'median'"):
+            self.weights("median")
+
+
+class TestVespoWeight:
+    CONSTANTS = (2.0, 3.0, 3.0, 2.0)
+
+    def weight(self, advantage: float, ratios: list[float], sampler: list[float] | None = None) -> float:
+        tokens = len(ratios)
+        return vespo_weight(
+            torch.log(tensor(ratios)), tensor([advantage]), torch.ones(1, tokens), self.CONSTANTS,
+            None if sampler is None else tensor(sampler),
+        ).item()  # fmt: skip
+
+    def test_by_hand(self) -> None:
+        # w is the product of the ratios. w = 1 weighs 1; w = 2: 2^k * exp(lambda * (1 - 2)).
+        assert self.weight(1.0, [2.0, 0.5]) == pytest.approx(1.0)
+        assert self.weight(1.0, [2.0, 1.0]) == pytest.approx(4 * math.exp(-3))
+        assert self.weight(-1.0, [2.0, 1.0]) == pytest.approx(8 * math.exp(-2))
+        assert self.weight(0.0, [0.5, 1.0]) == pytest.approx(0.25 * math.exp(1.5))
+
+    def test_the_sampler_is_part_of_it(self) -> None:
+        assert self.weight(1.0, [2.0, 1.0], [0.5, 1.0]) == pytest.approx(1.0)
+
+    def test_padding_is_not(self) -> None:
+        log_ratio, mask = torch.log(tensor([2.0, 7.0])), torch.tensor([[1, 0]])
+        weight = vespo_weight(log_ratio, tensor([1.0]), mask, self.CONSTANTS, tensor([1.0, 0.0]))
+        assert weight.item() == pytest.approx(4 * math.exp(-3))
 
 
 class TestClippedObjective:
@@ -139,7 +204,7 @@ def test_padding_may_hold_infinities() -> None:
     assert dirty.item() == clean.item()
 
 
-@pytest.mark.parametrize("objective", ["grpo", "cispo", "sapo"])
+@pytest.mark.parametrize("objective", ["grpo", "cispo", "sapo", "vespo"])
 @pytest.mark.parametrize("ratio_level", ["token", "sequence"])
 def test_the_loss_does_not_depend_on_the_cut_into_micro_batches(objective: str, ratio_level: str) -> None:
     batch = random_batch(turns=9)
@@ -198,6 +263,10 @@ class TestSamplerCorrection:
             self.ratio("turn_clip", None, None)
 
 
+LONGEST = 11
+"""What `max_completion_length` is where TRL's loss is compared with."""
+
+
 class SingleProcess:
     """The few accelerator calls TRL's loss makes, for one process."""
 
@@ -226,7 +295,10 @@ def trl_loss(
         args=SimpleNamespace(
             delta=settings.delta, steps_per_generation=1, use_bias_correction_kl=settings.unbiased_kl,
             sapo_temperature_pos=sapo_positive, sapo_temperature_neg=sapo_negative,
+            vespo_k_pos=settings.vespo[0], vespo_lambda_pos=settings.vespo[1],
+            vespo_k_neg=settings.vespo[2], vespo_lambda_neg=settings.vespo[3],
         ),
+        get_gamma_weights=GRPOTrainer.get_gamma_weights, max_completion_length=LONGEST,
     )  # fmt: skip
     ids = torch.zeros_like(batch["mask"])
     inputs = {
@@ -245,27 +317,50 @@ def trl_loss(
         ("dapo", LossSettings("grpo", 0.2, 0.2, delta=1.5, beta=0.04)),
         ("dapo", LossSettings("grpo", 0.2, 0.2, beta=0.04, unbiased_kl=False, ratio_level="sequence")),
         ("dapo", LossSettings("grpo", 0.2, 0.2, entropy_coef=0.01)),
+        ("bnpo", LossSettings("grpo", 0.2, 0.28, beta=0.04, entropy_coef=0.01)),
+        ("dr_grpo", LossSettings("grpo", 0.2, 0.28, beta=0.04, entropy_coef=0.01)),
+        ("luspo", LossSettings("grpo", 0.2, 0.28, ratio_level="sequence")),
+        ("luspo", LossSettings("grpo", 0.2, 0.28, ratio_level="sequence", beta=0.04, entropy_coef=0.01)),
         ("cispo", LossSettings("cispo", 0.2, 1.2)),
+        ("cispo", LossSettings("cispo", 0.2, 1.2, beta=0.04, entropy_coef=0.01)),
         ("grpo", LossSettings("grpo", 0.2, 0.28, beta=0.04)),
+        ("grpo", LossSettings("grpo", 0.2, 0.28, entropy_coef=0.01)),
         ("sapo", LossSettings("sapo")),
+        ("sapo", LossSettings("sapo", beta=0.04, entropy_coef=0.01)),
+        ("vespo", LossSettings("vespo")),
+        ("vespo", LossSettings("vespo", beta=0.04, entropy_coef=0.01, vespo=(1.0, 2.0, 4.0, 1.5))),
     ],
 )
 def test_equals_trl_where_trls_mean_is_exact(loss_type: str, settings: LossSettings) -> None:
+    # Seven trajectories of one turn each, in one micro-batch on one process.
     batch = random_batch()
     batch["logprobs"].requires_grad_()
-    batch["sampler_ratio"] = torch.rand(7, 5, dtype=torch.float64) + 0.5
-    lengths = batch["mask"].sum(1)
-    if loss_type in ("grpo", "sapo"):  # TRL's mean over a row's tokens, then over rows
-        batch["weights"] = 1.0 / (len(lengths) * lengths.double())
-    else:  # the mean over all tokens
-        batch["weights"] = torch.full((7,), 1.0 / lengths.sum().item(), dtype=torch.float64)
+    mask = batch["mask"]
+    batch["sampler_ratio"] = torch.where(mask > 0, torch.rand(7, 5, dtype=torch.float64) + 0.5, 1.0)
+    lengths = mask.sum(1).tolist()
+    objective, mean = TRL_LOSS_TYPES[loss_type]
+    assert settings.objective == objective
+    weights = turn_weights([(length,) for length in lengths], range(7), [True] * 7, mean, LONGEST)
+    batch["weights"] = torch.tensor(weights, dtype=torch.float64)[:, 0]
+    if mean != "token":  # as `credit.assign_credit` has it
+        batch["entropy_weights"] = torch.full((7,), 1.0 / sum(lengths), dtype=torch.float64)
 
     ours = policy_loss(**batch, settings=settings).loss
-    theirs = trl_loss(batch, settings, loss_type, items=float(lengths.sum()))
+    theirs = trl_loss(batch, settings, loss_type, items=float(sum(lengths)))
     assert ours.item() == pytest.approx(theirs.item(), rel=1e-6)
     (our_gradient,) = torch.autograd.grad(ours, batch["logprobs"], retain_graph=True)
     (their_gradient,) = torch.autograd.grad(theirs, batch["logprobs"])
+    assert our_gradient.abs().max() > 0
     assert torch.allclose(our_gradient, their_gradient, rtol=1e-6, atol=1e-9)
+
+
+def test_every_loss_type_of_trl_has_an_equivalent() -> None:
+    from dataclasses import fields
+
+    from trl import GRPOConfig
+
+    told = next(item for item in fields(GRPOConfig) if item.name == "loss_type").metadata["help"]
+    assert set(re.findall(r"'(\w+)'", told)) - {"sequence"} == set(TRL_LOSS_TYPES)
 
 
 def test_an_unknown_objective_is_named() -> None:

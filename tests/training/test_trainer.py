@@ -97,8 +97,16 @@ def test_pixels_by_the_image_processor_train_the_same(colours_policy: Path, tmp_
         {"steps_per_generation": 2, "gradient_accumulation_steps": 2, "per_device_train_batch_size": 8,
          "loss_type": "cispo", "entropy_coef": 0.01},
         {"activation_checkpointing": True, "check_sampling": True, "history_in": "text", "skills_in": "text"},
+        {"advantage_estimator": "gigpo", "gigpo_anchor": "admissible", "gigpo_similarity": 0.9,
+         "group_statistics": "row", "loss_mean": "row", "dynamic_sampling": 1},
+        {"arm_advantages": "contrast", "paired_fraction": 1.0, "group_baseline": "leave_one_out",
+         "scale_rewards": "none", "loss_type": "sapo", "loss_mean": "row"},
+        {"loss_type": "vespo", "loss_mean": "token", "num_iterations": 2, "entropy_coef": 0.01},
     ],
-    ids=["token-row", "iterations-windows-kl", "accumulation-cispo-entropy", "text-checkpointing"],
+    ids=[
+        "token-row", "iterations-windows-kl", "accumulation-cispo-entropy", "text-checkpointing", "gigpo",
+        "contrast-leave-one-out", "vespo-iterations",
+    ],
 )  # fmt: skip
 def test_other_settings_train_too(colours_policy: Path, tmp_path: Path, changes: dict[str, Any]) -> None:
     trainer = make_trainer(colours_policy, tmp_path, max_steps=2, **changes)
@@ -170,7 +178,7 @@ class TestGradient:
         assert found[3][0] == pytest.approx(found[64][0], rel=1e-4)
         assert torch.allclose(found[3][1], found[64][1], rtol=1e-4, atol=1e-6)
 
-    @pytest.mark.parametrize("mean", ["trajectory", "token"])
+    @pytest.mark.parametrize("mean", ["trajectory", "token", "row", "row_sum", "constant"])
     def test_it_equals_a_plain_loop_over_equation_5(
         self, colours_policy: Path, tmp_path: Path, mean: str
     ) -> None:
@@ -190,9 +198,11 @@ class TestGradient:
         tokens_of: dict[float, int] = {}
         for item in items:
             tokens_of[item.weight] = tokens_of.get(item.weight, 0) + len(item.turn.completion_ids)
-        assert sum(weight * tokens for weight, tokens in tokens_of.items()) == pytest.approx(1.0)
-        if mean == "token":
-            assert len(tokens_of) == 1
+        tokens = sum(tokens_of.values())
+        # A sum over rows instead of a mean is as much larger as they are long; replies have at most 8 tokens.
+        whole = {"row_sum": tokens / len(items), "constant": tokens / len(items) / 8}.get(mean, 1.0)
+        assert sum(weight * tokens for weight, tokens in tokens_of.items()) == pytest.approx(whole)
+        assert (len(tokens_of) == 1) == (mean in ("token", "row_sum", "constant"))
         total: Any = 0.0
         for item in items:
             batch, images = trainer.collate([item]), image_tensors([item.turn])
@@ -210,7 +220,8 @@ class TestGradient:
                 distance = item.reference_logprobs[place] - new
                 kl = (torch.exp(distance) - distance - 1) * ratio
                 entropy = -(scores[place].exp() * scores[place]).sum()
-                total = total - item.weight * (gain - 0.05 * kl + 0.01 * entropy)
+                bonus = item.weight if mean in ("trajectory", "token") else 1 / tokens
+                total = total - item.weight * (gain - 0.05 * kl) - 0.01 * bonus * entropy
         return total
 
     def test_turns_without_advantage_are_left_out_where_they_change_nothing(
@@ -262,6 +273,7 @@ def test_every_logged_figure_is_explained(colours_policy: Path, tmp_path: Path) 
         colours_policy, tmp_path, max_steps=3, budgets=[2], num_stages=None, beta=0.01, check_sampling=True,
         tasks=[*make_tasks(15), *make_tasks(1, "cursed")], eval_tasks=make_tasks(2, "eval"),
         paired_fraction=1.0, helpfulness_from="both", internalization_weight=1.0,
+        advantage_estimator="gigpo", dynamic_sampling=1,
     )  # fmt: skip
     use_reader(trainer, told=1.0, guessed=0.2)
     trainer.train()
@@ -269,6 +281,7 @@ def test_every_logged_figure_is_explained(colours_policy: Path, tmp_path: Path) 
     logged = {key for row in trainer.state.log_history for key in row}
     families = re.compile(r"^(success|infrastructure|helpfulness|helpfulness_paired|eval_success_\w+)/\w+$")
     assert {"comparison/bias", "internalization/loss", "paired/effect", "helpfulness_paired/warm"} <= logged
+    assert {"gigpo/turns_alone", "dynamic_sampling/refills"} <= logged
     for name in sorted({families.sub(r"\1/*", name) for name in logged}):
         assert f"`{name}`" in page, f"docs/trainer.md does not explain {name}"
 

@@ -14,10 +14,8 @@ from skill0.training.metrics import Summary, phase_seconds, rollout_metrics, sum
 from skill0.training.rewards import RewardSettings
 from skill0.training.turn_buffer import (
     TrainingTurn,
-    assign_credit,
     collate_training_turns,
     cut_windows,
-    signal_share,
     training_turns,
 )
 
