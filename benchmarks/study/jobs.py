@@ -184,6 +184,9 @@ def _plan(recipe: Recipe, world: World, budget: int | None) -> Plan:
             "steps of a round: episodes are counted from the log, and a row over several rounds is their mean"
         )
 
+    # With dynamic sampling a round may play less than this; it is planned by its bound.
+    most = config.round_size * (1 + config.dynamic_sampling)
+
     def make(total_steps: int):
         return make_curriculum(config, world.bank, total_steps)
 
@@ -203,7 +206,5 @@ def _plan(recipe: Recipe, world: World, budget: int | None) -> Plan:
                 f"training.max_steps={config.max_steps} of the default arm sets the budget of all arms, but "
                 f"is less than the {steps_per_round} steps of a round; set it, or give --episodes"
             )
-        return plan(make, cost, rounds=rounds, round_size=config.round_size, steps_per_round=steps_per_round)
-    return most_rounds(
-        make, cost, budget=budget, round_size=config.round_size, steps_per_round=steps_per_round
-    )
+        return plan(make, cost, rounds=rounds, round_size=most, steps_per_round=steps_per_round)
+    return most_rounds(make, cost, budget=budget, round_size=most, steps_per_round=steps_per_round)
