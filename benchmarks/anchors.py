@@ -2,8 +2,8 @@
 
     python benchmarks/anchors.py
 
-Sentences as an ALFWorld game says them, all of them different: the worst case, for a text that was seen before
-costs nothing. Seconds are of one core; the texts follow from a seed.
+Sentences as an ALFWorld game says them, all of them different: the worst case, for a text that was seen
+before costs nothing. Seconds are of one core; the texts follow from a seed.
 """
 
 from __future__ import annotations
@@ -36,14 +36,13 @@ def seconds(texts: Sequence[str], similarity: float) -> float:
 
 
 def main() -> None:
-    print(
-        f"{'turns':>6} {'characters':>11} {'equal':>9} {'at .95':>9} {'at .80':>9}   (seconds a rollout group)"
-    )
+    columns = ("turns", "characters", "equal", "at .95", "at .80")
+    print("".join(f"{name:>11}" for name in columns), "  (seconds a rollout group)")
     for turns, things in ((100, 2), (400, 2), (100, 8), (50, 18)):
         texts = observations(turns, things)
         length = sum(map(len, texts)) / turns
         equal, close, loose = (seconds(texts, similarity) for similarity in (1.0, 0.95, 0.8))
-        print(f"{turns:>6} {length:>11.0f} {equal:>9.4f} {close:>9.2f} {loose:>9.2f}")
+        print(f"{turns:>11}{length:>11.0f}{equal:>11.4f}{close:>11.2f}{loose:>11.2f}")
 
 
 if __name__ == "__main__":

@@ -102,16 +102,15 @@ class TestLeaveOneOut:
 
 
 @pytest.mark.parametrize("scale", ["group", "batch", "none"])
+@pytest.mark.parametrize("baseline", ["mean", "leave_one_out"])
 @pytest.mark.parametrize("by_row", [False, True])
-def test_leave_one_out_equals_a_naive_loop(scale: str, by_row: bool) -> None:
+def test_equals_a_naive_loop_to_the_last_digits(scale: str, baseline: str, by_row: bool) -> None:
     draw = np.random.default_rng(3)
     items = 120
     rewards, groups = draw.normal(size=items), draw.integers(0, 12, items)
     counted = draw.random(items) < 0.8
     owners = 10 * groups + draw.integers(0, 3, items) if by_row else np.arange(items)
-    values = grpo(
-        rewards, groups, counted=counted, scale=scale, baseline="leave_one_out", owners=owners
-    ).values
+    values = grpo(rewards, groups, counted=counted, scale=scale, baseline=baseline, owners=owners).values
 
     def std(peers: list[float]) -> float:
         mean = sum(peers) / len(peers)
@@ -119,8 +118,8 @@ def test_leave_one_out_equals_a_naive_loop(scale: str, by_row: bool) -> None:
 
     for item in range(items):
         peers = [k for k in range(items) if groups[k] == groups[item] and counted[k]]
-        others = [rewards[k] for k in peers if owners[k] != owners[item]]
-        if not counted[item] or not others:
+        others = [rewards[k] for k in peers if baseline == "mean" or owners[k] != owners[item]]
+        if not counted[item] or not others or len(peers) == 1:
             assert values[item] == 0.0
             continue
         spread = [rewards[k] for k in (peers if scale == "group" else range(items)) if counted[k]]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 from typing import Any
 
@@ -212,6 +213,63 @@ class TestContrast:
                 for together, alone in zip(pooled[item], by_arm[item], strict=True)
             ]
             assert found[item] == pytest.approx(expected)
+
+
+@pytest.mark.parametrize("arms", ["arm", "group"])
+@pytest.mark.parametrize("statistics", ["trajectory", "row"])
+@pytest.mark.parametrize("scale", ["group", "none"])
+def test_gigpo_equals_a_naive_loop(arms: str, statistics: str, scale: str) -> None:
+    """Random episodes in a world of three rooms: in groups, arms, some broken, some replies invalid."""
+    draw = random.Random(7)
+    outcomes = (SUCCESS, SUCCESS, FAILURE, FAILURE, INFRASTRUCTURE)
+    episodes = []
+    for number in range(36):
+        turns = [turn(seen=draw.choice("abc"), valid=draw.random() < 0.7) for _ in range(draw.randint(1, 5))]
+        episodes.append((number // 6, episode(draw.choice(outcomes), *turns, arm=("warm",) * (number % 2))))
+    played = summaries(*episodes)
+    found = credit_of(
+        played,
+        estimator="gigpo",
+        arms=arms,
+        statistics=statistics,
+        scale=scale,
+        discount=0.9,
+        step_weight=0.7,
+    ).advantages
+
+    def relative(value: float, peers: list[float]) -> float:
+        mean = sum(peers) / len(peers)
+        if max(peers) - min(peers) < 1e-9:
+            return 0.0
+        std = (sum((peer - mean) ** 2 for peer in peers) / (len(peers) - 1)) ** 0.5
+        return (value - mean) / (std + 1e-4 if scale == "group" else 1.0)
+
+    def alike(one: Summary, other: Summary) -> bool:
+        arm = arms == "group" or one.with_skills == other.with_skills
+        return one.group == other.group and arm and other.counted
+
+    def future(summary: Summary, place: int) -> float:
+        return sum(0.9**ahead * reward for ahead, reward in enumerate(summary.step_rewards[place:]))
+
+    for number, summary in enumerate(played):
+        peers = [other for other in played if alike(summary, other)]
+        for place, anchor in enumerate(summary.anchors):
+            if not summary.counted:
+                assert found[number][place] == 0.0
+                continue
+            if statistics == "trajectory":
+                whole = relative(summary.reward, [other.reward for other in peers])
+            else:
+                rows = [reward for other in peers for reward in other.turn_rewards]
+                whole = relative(summary.turn_rewards[place], rows)
+            here = [
+                future(other, there)
+                for other in peers
+                for there, seen in enumerate(other.anchors)
+                if seen == anchor
+            ]
+            expected = whole + 0.7 * relative(future(summary, place), here)
+            assert found[number][place] == pytest.approx(expected, rel=1e-9, abs=1e-9)
 
 
 def test_the_entropy_bonus_is_a_mean_over_tokens_where_the_loss_is_not() -> None:
