@@ -1,0 +1,205 @@
+"""BM25 with the scores and the order of Lucene's `BM25Similarity` under Anserini.
+
+score(q, d) = sum over terms of  w - w / (1 + tf / (k1 (1 - b + b |d| / avgdl))),  w = mentions in q * idf
+
+(Robertson and Zaragoza, The probabilistic relevance framework, 2009, without the constant factor k1 + 1), in 32-bit
+floats in Lucene's order of operations, |d| kept in one byte as Lucene keeps it, the sum in 64 bits and rounded to 32.
+Equal scores are ordered by passage id (its UTF-8 bytes), as Anserini orders them.
+
+The passages found are exactly those that scoring every passage would find. Terms are taken by the most they can add;
+once what the rest can add lifts no new passage among the best k, only the passages met so far are looked at
+(Turtle and Flood, Query evaluation: strategies and optimizations, 1995: MaxScore). Left out: block maxima, field
+weights, phrase queries, changing an index.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from itertools import accumulate
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from skill0.errors import ConfigError, RetrievalError
+from skill0.retrieval.analysis import ANALYSIS_VERSION, analyze
+from skill0.retrieval.base import Hit, Passage
+from skill0.retrieval.bm25_build import (
+    KIND,
+    VERSION,
+    build_bm25,
+    hash_terms,
+    idf,
+    impacts,
+    weights_of_lengths,
+)
+from skill0.retrieval.passages import PassageStore
+from skill0.retrieval.storage import fact, load_array, map_bytes, open_folder
+
+# Scores are rounded to 24 bits, impacts of several mentions too: a bound must be this much wider to be safe.
+_MARGIN = 1 + 1e-6
+_SMALL = 2000  # postings that are added faster than it is found out whether they could be left out
+_PROBE_COST = 8  # looking one passage up in a list of postings costs as much as adding so many postings
+
+
+class _Term(NamedTuple):
+    number: int
+    mentions: int
+    bound: float  # the most it adds to a score
+
+
+class BM25Index:
+    """A BM25 index, opened from the folder that `build_bm25` wrote. May be searched from several threads.
+
+    Raises:
+        RetrievalError: no such index, another version, or a damaged file, which is named.
+    """
+
+    def __init__(self, folder: Path | str) -> None:
+        folder = Path(folder)
+        header = open_folder(folder, KIND, VERSION)
+        analysis = fact(header, folder, "analysis", int)
+        if analysis != ANALYSIS_VERSION:
+            raise RetrievalError(
+                f"{folder} was built with version {analysis} of the text analysis, this is {ANALYSIS_VERSION}: "
+                "build it again"
+            )
+        self.k1, self.b = (fact(header, folder, name, float) for name in ("k1", "b"))
+        self._seed = fact(header, folder, "hash_seed", int)
+        self._passages = PassageStore(folder)
+        self._hashes, self._term_starts = load_array(folder, "term_hashes"), load_array(folder, "term_starts")
+        self._terms = map_bytes(folder / "terms.bin")
+        self._starts = load_array(folder, "posting_starts")
+        self._documents, self._impacts = load_array(folder, "documents"), load_array(folder, "impacts")
+        self._counts, self._lengths = load_array(folder, "counts"), load_array(folder, "lengths")
+        self._max_impacts = load_array(folder, "max_impacts")
+        mean_length = np.float32(fact(header, folder, "mean_length", float))
+        self._length_weights = weights_of_lengths(self.k1, self.b, mean_length)
+        self._free_scores: list[np.ndarray] = []
+
+    @classmethod
+    def of(cls, passages: Iterable[Passage], k1: float = 0.9, b: float = 0.4) -> BM25Index:
+        """An index of these passages that is gone with the process. Arguments and errors as for `build_bm25`."""
+        with tempfile.TemporaryDirectory() as folder:
+            build_bm25(passages, Path(folder) / "index", k1, b)
+            return cls(Path(folder) / "index")  # what is mapped stays after the files are unlinked
+
+    def __len__(self) -> int:
+        return len(self._passages)
+
+    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+        """The best `k` passages of each query, best first, ties by id; fewer where fewer have a word of it.
+
+        Raises:
+            ConfigError: `k` is less than 1.
+        """
+        return [self._passages.hits(*found) for found in self.search_numbers(queries, k)]
+
+    def search_numbers(self, queries: Sequence[str], k: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The same as numbers of passages in the order of the corpus, with float32 scores.  # (hits,), (hits,)"""
+        if k < 1:
+            raise ConfigError(f"k is {k}: ask for at least 1 passage")
+        mentions = [Counter(analyze(query)) for query in queries]
+        numbers = self._numbers(set().union(*mentions))
+        try:
+            scores = self._free_scores.pop()
+        except IndexError:  # the first search, or another thread has it
+            scores = np.zeros(len(self))
+        found = []
+        for words in mentions:
+            terms = [
+                _Term(number, count, count * self._bound(number))
+                for word, count in words.items()
+                if (number := numbers.get(word)) is not None
+            ]
+            terms.sort(key=lambda term: -term.bound)
+            found.append(self._passages.best(*self._score(terms, k, scores), k))
+        self._free_scores.append(scores)  # all zeros again; not reached after a fault, which may leave others
+        return found
+
+    def _bound(self, number: int) -> float:
+        return float(self._max_impacts[number]) * _MARGIN
+
+    def _numbers(self, words: set[str]) -> dict[str, int]:
+        """The words that the index has, with their numbers."""
+        texts = [(word, word.encode("utf-8", "surrogatepass")) for word in words]
+        hashes = hash_terms((text for _, text in texts), self._seed)
+        places = np.searchsorted(self._hashes, hashes).tolist()
+        numbers = {}
+        for (word, text), place in zip(texts, places, strict=True):
+            if place < len(self._hashes):
+                first, last = self._term_starts[place : place + 2].tolist()
+                if self._terms[first:last] == text:
+                    numbers[word] = place
+        return numbers
+
+    def _num_postings(self, term: _Term) -> int:
+        first, last = self._starts[term.number : term.number + 2].tolist()
+        return last - first
+
+    def _postings(self, term: _Term) -> tuple[np.ndarray, np.ndarray]:
+        """Passages, ascending, and what each mention of the term in the query adds.  # (postings,), (postings,)"""
+        first, last = self._starts[term.number : term.number + 2].tolist()
+        documents, of_one = self._documents[first:last], self._impacts[first:last]
+        if term.mentions == 1:
+            return documents, of_one
+        weight = np.float32(term.mentions) * idf(len(self), np.array(last - first))
+        weights = self._length_weights[self._lengths[documents]]
+        return documents, impacts(np.float32(weight), self._counts[first:last], weights)
+
+    def _score(self, terms: list[_Term], k: int, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Passages with their exact scores, the best `k` among them. `scores` is all zeros before and after."""
+        met: list[np.ndarray] = []
+        num_met = 0
+        rests = _sums_from(term.bound for term in reversed(terms))
+        sizes = _sums_from(self._num_postings(term) for term in reversed(terms))
+        for index, term in enumerate(terms):
+            worth_a_look = sizes[index] > max(num_met, _SMALL) and rests[index] < terms[0].bound * index
+            if num_met >= k and worth_a_look:
+                candidates = np.concatenate(met)
+                if _kth(scores[candidates], k) > rests[index] * _MARGIN:
+                    return self._finish(terms[index:], rests[index:], k, scores, candidates)
+            documents, added = self._postings(term)
+            new = documents[scores[documents] == 0] if met else documents
+            scores[documents] += added
+            met.append(new)
+            num_met += len(new)
+        found = np.concatenate(met) if met else np.empty(0, dtype=np.int32)
+        return found, _take(scores, found, found)
+
+    def _finish(
+        self, terms: list[_Term], rests: list[float], k: int, scores: np.ndarray, candidates: np.ndarray
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """The remaining terms, for candidates only; fewer of them after each term."""
+        touched = [candidates]
+        for term, rest in zip(terms, rests, strict=True):
+            partial = scores[candidates]
+            candidates = candidates[partial + rest * _MARGIN >= _kth(partial, k) / _MARGIN]
+            documents, added = self._postings(term)
+            if len(candidates) * _PROBE_COST < len(documents):
+                places = np.searchsorted(documents, candidates)
+                places[places == len(documents)] = 0
+                has = documents[places] == candidates
+                scores[candidates[has]] += added[places[has]]
+            else:
+                scores[documents] += added
+                touched.append(documents)
+        return candidates, _take(scores, candidates, np.concatenate(touched))
+
+
+def _sums_from(last_to_first: Iterable[float]) -> list[float]:
+    """For each term, the sum over it and those after it."""
+    return list(accumulate(last_to_first))[::-1]
+
+
+def _kth(scores: np.ndarray, k: int) -> float:
+    return float(np.partition(scores, len(scores) - k)[len(scores) - k])
+
+
+def _take(scores: np.ndarray, numbers: np.ndarray, touched: np.ndarray) -> np.ndarray:
+    """The scores of these passages, rounded; all that were touched are zero afterwards."""
+    taken = scores[numbers].astype(np.float32)
+    scores[touched] = 0
+    return taken
