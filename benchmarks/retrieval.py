@@ -2,13 +2,13 @@
 
     python benchmarks/retrieval.py [--sizes 10000,100000] [--json FILE]
 
-Synthetic passages of 100 words, Zipf's law over 400,000 words, seeded. Each engine indexes the same passages with
-its own analysis and answers the same queries, text in, numbers and scores of ten passages out: *content*, five words
-of one passage which are none of the 100 commonest; *mixed*, those and three of the commonest; *drawn*, five words
-drawn as the passages' are. One thread. Times are CPU time of this process, medians over batches of queries that take
-turns, so that other work on the machine falls on all alike; ratios are what counts. Memory is that of a process
-that opens one index and searches, and what one build needs at most. bm25s and skill0 run on numba; *skill0 numpy*
-is what needs no compiler.
+Synthetic passages of 100 words, Zipf's law over 400,000 words, seeded. Each engine indexes the same passages
+with its own analysis and answers the same queries, text in, numbers and scores of ten passages out:
+*content*, five words of one passage which are none of the 100 commonest; *mixed*, those and three of the
+commonest; *drawn*, five words drawn as the passages' are. One thread. Times are CPU time of this process,
+medians over batches of queries that take turns, so that other work on the machine falls on all alike; ratios
+are what counts. Memory is that of a process that opens one index and searches, and what one build needs at
+most. bm25s and skill0 run on numba; *skill0 numpy* is what needs no compiler.
 
 Claims (exit code 1 when one does not hold):
 
@@ -259,7 +259,9 @@ def claims(results: dict[str, Any]) -> list[str]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
-    parser.add_argument("--sizes", default="10000,100000", help="passages, separated by commas; up to 1000000")
+    parser.add_argument(
+        "--sizes", default="10000,100000", help="passages, separated by commas; up to 1000000"
+    )
     parser.add_argument("--data", type=Path, default=Path(__file__).parents[2] / "shared" / "data")
     parser.add_argument("--json", type=Path, help="write all figures to this file")
     parser.add_argument("--part", nargs=4, help=argparse.SUPPRESS)

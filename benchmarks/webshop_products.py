@@ -1,7 +1,7 @@
 """The documents of WebShop's small split as its search engine indexes them, and Lucene's recorded answers.
 
-    documents      lower(title, description, first bullet point, options) of 1,000 products
-    recorded       400 queries with the ids of Lucene's best 50 (Anserini 0.14.3, k1 0.9, b 0.4)
+documents      lower(title, description, first bullet point, options) of 1,000 products
+recorded       400 queries with the ids of Lucene's best 50 (Anserini 0.14.3, k1 0.9, b 0.4)
 """
 
 from __future__ import annotations

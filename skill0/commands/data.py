@@ -1,4 +1,4 @@
-"""`skill0 data`: generate, verify and import games."""
+"""`skill0 data`: generate, verify and import games; index and search a corpus."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from skill0.commands import corpus
 from skill0.errors import ConfigError, GameStoreError
 
 if TYPE_CHECKING:
     from skill0.envs.alfworld import Game, ReplayResult
 
 app = typer.Typer(no_args_is_help=True)
+app.command()(corpus.index)
+app.command()(corpus.search)
 
 
 @app.command()

@@ -1,8 +1,8 @@
 """Text to index terms, as Lucene's English analysis makes them (Anserini's `DefaultEnglishAnalyzer`).
 
-Words of `segmentation.py`; a possessive 's is taken off; lower case; Lucene's 33 stop words are dropped; Porter's
-stemmer. The version below belongs into every index: terms of
-another version must not be looked up in it.
+Words of `segmentation.py`; a possessive 's is taken off; lower case; Lucene's 33 stop words are dropped;
+Porter's stemmer. The version below belongs into every index: terms of another version must not be looked up
+in it.
 """
 
 from __future__ import annotations
@@ -14,10 +14,11 @@ from skill0.retrieval.segmentation import segment
 
 ANALYSIS_VERSION = 1
 
-STOP_WORDS = frozenset(
-    "a an and are as at be but by for if in into is it no not of on or such that the their then there these they "
-    "this to was will with".split()
+_STOP_WORDS = (
+    "a an and are as at be but by for if in into is it no not of on or such that the their then there these "
+    "they this to was will with"
 )
+STOP_WORDS = frozenset(_STOP_WORDS.split())
 _CACHED_WORDS = 400_000
 
 
@@ -36,6 +37,6 @@ def _term(word: str) -> str | None:
 
 
 def _lower(character: str) -> str:
-    """Java's mapping, one character to one: no final sigma, and no dot left over of a capital I with a dot."""
+    """Java's mapping, one character to one: no final sigma, no dot left over of a dotted I."""
     lower = character.lower()
     return lower if len(lower) == 1 else lower[0]

@@ -2,14 +2,14 @@
 
 score(q, d) = sum over terms of  w - w / (1 + tf / (k1 (1 - b + b |d| / avgdl))),  w = mentions in q * idf
 
-(Robertson and Zaragoza, The probabilistic relevance framework, 2009, without the constant factor k1 + 1), in 32-bit
-floats in Lucene's order of operations, |d| kept in one byte as Lucene keeps it, the sum in 64 bits and rounded to 32.
-Equal scores are ordered by passage id (its UTF-8 bytes), as Anserini orders them.
+(Robertson and Zaragoza, The probabilistic relevance framework, 2009, without the constant factor k1 + 1), in
+32-bit floats in Lucene's order of operations, |d| kept in one byte as Lucene keeps it, the sum in 64 bits and
+rounded to 32. Equal scores are ordered by passage id (its UTF-8 bytes), as Anserini orders them.
 
-The passages found are exactly those that scoring every passage would find. Terms are taken by the most they can add;
-once what the rest can add lifts no new passage among the best k, only the passages met so far are looked at
-(Turtle and Flood, Query evaluation: strategies and optimizations, 1995: MaxScore). Left out: block maxima, field
-weights, phrase queries, changing an index.
+The passages found are exactly those that scoring every passage would find. Terms are taken by the most they
+can add; once what the rest can add lifts no new passage among the best k, only the passages met so far are
+looked at (Turtle and Flood, Query evaluation: strategies and optimizations, 1995: MaxScore). Left out: block
+maxima, field weights, phrase queries, changing an index.
 """
 
 from __future__ import annotations
@@ -68,8 +68,8 @@ class BM25Index:
 
     Args:
         folder (`Path` or `str`): the index.
-        compiled (`bool`, *optional*, defaults to `False`): search with code compiled by numba, which finds the
-            same in less time.
+        compiled (`bool`, *optional*, defaults to `False`): search with code compiled by numba, which finds
+            the same in less time.
 
     Raises:
         RetrievalError: no such index, another version, a damaged file, which is named, or numba is not there.
@@ -82,7 +82,7 @@ class BM25Index:
         analysis = fact(header, folder, "analysis", int)
         if analysis != ANALYSIS_VERSION:
             raise RetrievalError(
-                f"{folder} was built with version {analysis} of the text analysis, this is {ANALYSIS_VERSION}: "
+                f"{folder} was built with version {analysis} of the analysis, this is {ANALYSIS_VERSION}: "
                 "build it again"
             )
         self.k1, self.b = (fact(header, folder, name, float) for name in ("k1", "b"))
@@ -103,7 +103,7 @@ class BM25Index:
     def of(
         cls, passages: Iterable[Passage], k1: float = 0.9, b: float = 0.4, compiled: bool = False
     ) -> BM25Index:
-        """An index of these passages that is gone with the process. Arguments and errors as for `build_bm25`."""
+        """An index of these passages, gone with the process. Arguments and errors as for `build_bm25`."""
         with tempfile.TemporaryDirectory() as folder:
             build_bm25(passages, Path(folder) / "index", k1, b)
             return cls(Path(folder) / "index", compiled)  # what is mapped stays after the files are unlinked
@@ -120,7 +120,7 @@ class BM25Index:
         return [self._passages.hits(*found) for found in self.search_numbers(queries, k)]
 
     def search_numbers(self, queries: Sequence[str], k: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The same as numbers of passages in the order of the corpus, with float32 scores.  # (hits,), (hits,)"""
+        """The same as numbers of passages in the corpus's order, with float32 scores.  # (hits,), (hits,)"""
         if k < 1:
             raise ConfigError(f"k is {k}: ask for at least 1 passage")
         mentions = [Counter(analyze(query)) for query in queries]
@@ -186,7 +186,7 @@ class BM25Index:
         return last - first
 
     def _postings(self, term: _Term) -> tuple[np.ndarray, np.ndarray]:
-        """Passages, ascending, and what each mention of the term in the query adds.  # (postings,), (postings,)"""
+        """Passages, ascending, and what the term adds to each.  # (postings,), (postings,)"""
         first, last = self._starts[term.number : term.number + 2].tolist()
         documents, of_one = self._documents[first:last], self._impacts[first:last]
         if term.mentions == 1:
@@ -196,7 +196,7 @@ class BM25Index:
         return documents, impacts(weight, self._counts[first:last], weights)
 
     def _score(self, terms: list[_Term], k: int, scores: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Passages with their exact scores, the best `k` among them. `scores` is all zeros before and after."""
+        """Passages with exact scores, the best `k` among them. `scores` is all zeros before and after."""
         met: list[np.ndarray] = []
         num_met = 0
         rests = _sums_from(term.bound for term in reversed(terms))

@@ -1,15 +1,17 @@
 """Building a BM25 index from a stream of passages.
 
-Words are counted in chunks that are sorted and put aside on disk; at the end each chunk's postings go to their place.
-Memory holds the vocabulary, one chunk and the passages' ids, not the corpus.
+Words are counted in chunks that are sorted and put aside on disk; at the end each chunk's postings go to
+their place. Memory holds the vocabulary, one chunk and the passages' ids, not the corpus.
 
 The arrays of an index (P postings, T terms, N passages), terms in the order of their hashes:
 
-    term_hashes (T,) uint64, terms.bin with term_starts (T + 1,) int64    the vocabulary
-    posting_starts (T + 1,) int64                                        where a term's postings are
-    documents (P,) int32, counts (P,) uint8/16/32, impacts (P,) float32  passage, occurrences, score for one mention
-    max_impacts (T,) float32                                             the largest of a term
-    lengths (N,) uint8                                                   Lucene's byte of the length
+    term_hashes (T,) uint64          with term_starts (T + 1,) int64 and terms.bin: the vocabulary
+    posting_starts (T + 1,) int64    where a term's postings are
+    documents (P,) int32             passage of each posting, ascending within a term
+    counts (P,) uint8, 16 or 32      how often the term is in it
+    impacts (P,) float32             the score for one mention in the query
+    max_impacts (T,) float32         the largest of a term
+    lengths (N,) uint8               Lucene's byte of the length
 """
 
 from __future__ import annotations
@@ -21,7 +23,7 @@ from pathlib import Path
 import numpy as np
 import xxhash
 
-from skill0.errors import ConfigError
+from skill0.errors import ConfigError, RetrievalError
 from skill0.retrieval.analysis import ANALYSIS_VERSION, analyze
 from skill0.retrieval.base import Passage
 from skill0.retrieval.lucene_lengths import LENGTHS, encode_lengths
@@ -44,7 +46,7 @@ def build_bm25(passages: Iterable[Passage], folder: Path | str, k1: float = 0.9,
 
     Raises:
         ConfigError: k1 or b is out of range.
-        RetrievalError: there is no passage, two have the same id, or `folder` is no index.
+        RetrievalError: there is no passage or no word, two have the same id, or `folder` is no index.
     """
     if not 0 <= k1 < 1e4:
         raise ConfigError(f"k1 is {k1}: it must be at least 0 and less than 10000")
@@ -58,6 +60,8 @@ def build_bm25(passages: Iterable[Passage], folder: Path | str, k1: float = 0.9,
                 chunks.add(analyze(passage.contents))
             writer.finish()
         chunks.flush()
+        if not chunks.vocabulary:
+            raise RetrievalError("the passages have no word but stop words: there is nothing to search for")
         lengths = np.array(chunks.lengths, dtype=np.int64)  # (N,)
         # Lucene: the float next to the mean over passages; not the mean of what the bytes stand for
         mean_length = np.float32(lengths.sum() / len(lengths))

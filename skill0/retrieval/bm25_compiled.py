@@ -1,8 +1,8 @@
 """The search of `bm25.py` compiled by numba (extra `numba`): the same passages, the same scores, sooner.
 
-numpy pays for every call; a query of five rare words is thirty calls and a few thousand postings. Imported only by
-`BM25Index(..., compiled=True)`. The first search of a machine compiles for some seconds; the result is kept beside
-this file.
+numpy pays for every call; a query of five rare words is thirty calls and a few thousand postings. Imported
+only by `BM25Index(..., compiled=True)`. The first search of a machine compiles for some seconds; the result
+is kept beside this file.
 """
 
 from __future__ import annotations
@@ -33,10 +33,11 @@ def search_batch(
     scores: np.ndarray,  # (passages,) float64, zeros before and after
     touched: np.ndarray,  # (passages,) int32, room for numbers
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """For each query how many were found, their numbers and scores.  # (queries,), (queries, k), (queries, k)"""
+    """How many were found, their numbers and scores.  # (queries,), (queries, k), (queries, k)"""
     num_queries = len(query_starts) - 1
     found = np.zeros(num_queries, dtype=np.int64)
     best, best_scores = np.zeros((num_queries, k), np.int32), np.zeros((num_queries, k), np.float32)
+    leading = np.zeros(k, np.float64)
     for query in range(num_queries):
         first, last = query_starts[query], query_starts[query + 1]
         rest, rest_size = 0.0, 0
@@ -47,8 +48,7 @@ def search_batch(
         for index in range(first, last):
             start, end = starts[terms[index]], starts[terms[index] + 1]
             if num_candidates >= k and rest_size > num_candidates:
-                partial = scores[touched[:num_candidates]]
-                least = np.partition(partial, num_candidates - k)[num_candidates - k]
+                least = _least_of_best(touched, num_candidates, scores, leading)
                 if closed or least > rest * _MARGIN:  # no passage that is not met can still be among the best
                     closed = True
                     num_candidates = _keep(touched, num_candidates, scores, least / _MARGIN - rest * _MARGIN)
@@ -58,7 +58,7 @@ def search_batch(
             if closed and num_candidates * _PROBE_COST < end - start:
                 for place in range(num_candidates):
                     number = touched[place]
-                    at = start + np.searchsorted(documents[start:end], number)
+                    at = _find(documents, number, start, end)
                     if at < end and documents[at] == number:
                         weight_of_length = length_weights[lengths[number]]
                         scores[number] += (
@@ -91,6 +91,34 @@ def search_batch(
 def _impact(weight: np.float32, count: int, length_weight: np.float32) -> np.float32:
     score = weight - weight / (_ONE + np.float32(count) * length_weight)
     return max(score, _LEAST)
+
+
+@numba.njit(cache=True)
+def _find(documents: np.ndarray, number: int, start: int, end: int) -> int:
+    """Where a passage is in ascending postings, or the next one."""
+    while start < end:
+        middle = (start + end) // 2
+        if documents[middle] < number:
+            start = middle + 1
+        else:
+            end = middle
+    return start
+
+
+@numba.njit(cache=True)
+def _least_of_best(touched: np.ndarray, count: int, scores: np.ndarray, leading: np.ndarray) -> float:
+    """The last of the best scores so far, as many as there is room for in `leading`."""
+    leading[:] = 0
+    last = len(leading) - 1
+    for index in range(count):
+        score = scores[touched[index]]
+        if score > leading[last]:
+            place = last
+            while place > 0 and score > leading[place - 1]:
+                leading[place] = leading[place - 1]
+                place -= 1
+            leading[place] = score
+    return leading[last]
 
 
 @numba.njit(cache=True)

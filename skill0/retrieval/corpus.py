@@ -1,7 +1,7 @@
 """Reading a corpus: JSONL, JSONL.gz or parquet, rows `{"id", "contents"}` or `{"id", "title", "text"}`.
 
-The first form is that of wiki-18.jsonl (Search-R1), whose contents are the title in double quotes, a line break and
-the text; the second is brought into it. Other fields of a row are passed over.
+The first form is that of wiki-18.jsonl (Search-R1), whose contents are the title in double quotes, a line
+break and the text; the second is brought into it. Other fields of a row are passed over.
 """
 
 from __future__ import annotations
@@ -82,7 +82,8 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
         with pyarrow.parquet.ParquetFile(path) as file:
             wanted = [name for name in ("id", "contents", "title", "text") if name in file.schema_arrow.names]
             for batch in file.iter_batches(columns=wanted):
-                for row, fields in enumerate(batch.to_pylist(), start=row + 1):
+                for fields in batch.to_pylist():
+                    row += 1
                     yield row, fields
     except (OSError, pyarrow.ArrowException) as error:
         raise RetrievalError(f"{path}: cannot be read after row {row} ({error})") from None

@@ -1,7 +1,8 @@
 """Several retrievers as one, by the ranks they give.
 
-score(d) = sum over retrievers of 1 / (constant + rank of d), ranks from 1 (Cormack, Clarke and Büttcher, Reciprocal
-rank fusion outperforms Condorcet, SIGIR 2009). Scores of different engines are never compared with each other.
+score(d) = sum over retrievers of 1 / (constant + rank of d), ranks from 1 (Cormack, Clarke and Büttcher,
+Reciprocal rank fusion outperforms Condorcet, SIGIR 2009). Scores of different engines are never compared with
+each other.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ class FusedRetriever:
 
     Args:
         retrievers (`Sequence[Retriever]`): over the same passages: a passage is known by its id.
-        constant (`float`, *optional*, defaults to `60`): the larger, the less the first places count; the paper's.
+        constant (`float`, *optional*, defaults to `60`): the larger, the less the first places count; the
+            paper's.
         depth (`int`, *optional*): how many hits to ask each retriever for; `None`: as many as are wanted, at
             least 10.
 

@@ -1,12 +1,14 @@
 """Passages on disk, in the order they came: one file of text, read where it is asked for.
 
-Every index keeps its passages in this form beside it, so that a million of them are there at once and many processes
-share one copy. Ties between equal scores are broken by the order of the ids, which is kept here too.
+Every index keeps its passages in this form beside it, so that a million of them are there at once and many
+processes share one copy. Ties between equal scores are broken by the order of the ids, which is kept here
+too.
 """
 
 from __future__ import annotations
 
 from array import array
+from itertools import pairwise
 from pathlib import Path
 from types import TracebackType
 
@@ -42,12 +44,13 @@ class PassageWriter:
         Raises:
             RetrievalError: its text is not valid Unicode.
         """
-        for text in (passage.id, passage.contents):
-            try:
-                self._file.write(data := text.encode("utf-8"))
-            except UnicodeEncodeError as error:
-                raise RetrievalError(f"passage {len(self) + 1}, id {passage.id!r}: {error}") from None
-            self._starts.append(self._starts[-1] + len(data))
+        try:
+            texts = passage.id.encode("utf-8"), passage.contents.encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise RetrievalError(f"passage {len(self) + 1}, id {passage.id!r}: {error}") from None
+        for text in texts:
+            self._file.write(text)
+            self._starts.append(self._starts[-1] + len(text))
 
     def finish(self) -> None:
         """Writes what finds them again.
@@ -67,7 +70,7 @@ class PassageWriter:
         starts = self._starts
         ids = [text[starts[index] : starts[index + 1]] for index in range(0, len(starts) - 1, 2)]
         order = sorted(range(len(ids)), key=ids.__getitem__)
-        for before, after in zip(order, order[1:], strict=False):
+        for before, after in pairwise(order):
             if ids[before] == ids[after]:
                 first, second = sorted((before, after))
                 name = ids[before].decode("utf-8")

@@ -1,11 +1,11 @@
 """Porter's stemmer as Lucene has it (M. F. Porter, An algorithm for suffix stripping, 1980).
 
-With the two departures of Porter's own later program: in step 2, BLI becomes BLE (published: ABLI becomes ABLE) and
-LOGI becomes LOG. A word of one or two characters is left alone. Whatever is no vowel a, e, i, o, u, nor y after a
-consonant, is a consonant: digits, apostrophes and other scripts too.
+With the two departures of Porter's own later program: in step 2, BLI becomes BLE (published: ABLI becomes
+ABLE) and LOGI becomes LOG. A word of one or two characters is left alone. Whatever is no vowel a, e, i, o, u,
+nor y after a consonant, is a consonant: digits, apostrophes and other scripts too.
 
-Of the libraries at hand, Snowball's `porter` is another algorithm in places ("trekking" gives "trek", here "trekk"),
-and NLTK's, which agrees with Lucene, brings its whole package along.
+Of the libraries at hand, Snowball's `porter` is another algorithm in places ("trekking" gives "trekk", here
+"trek"), and NLTK's, which agrees with Lucene, brings its whole package along.
 """
 
 from __future__ import annotations
@@ -36,16 +36,15 @@ _STEP_2 = {
     "logi": "log",
 }
 _STEP_3 = {"icate": "ic", "ative": "", "alize": "al", "iciti": "ic", "ical": "ic", "ful": "", "ness": ""}
-_STEP_4 = (
-    "al ance ence er ic able ible ant ement ment ent sion tion ou ism ate iti ous ive ize".split()
-)  # ION only after S or T, which stay
+# ION only after S or T, which stay
+_STEP_4 = "al ance ence er ic able ible ant ement ment ent sion tion ou ism ate iti ous ive ize"
 
 
 def _longest_first(suffixes: list[str]) -> re.Pattern[str]:
     return re.compile("(?:" + "|".join(sorted(suffixes, key=len, reverse=True)) + r")\Z")
 
 
-_SUFFIX_2, _SUFFIX_3, _SUFFIX_4 = map(_longest_first, (list(_STEP_2), list(_STEP_3), list(_STEP_4)))
+_SUFFIX_2, _SUFFIX_3, _SUFFIX_4 = map(_longest_first, (list(_STEP_2), list(_STEP_3), _STEP_4.split()))
 
 
 def stem(word: str) -> str:

@@ -1,10 +1,11 @@
 """Text cut into words as the StandardTokenizer of Apache Lucene 8 cuts it.
 
-The rules are those of Unicode Standard Annex #29 (word boundaries, Unicode 9.0) with Lucene's additions: emoji
-sequences of UTS #51 are words, ideographs and hiragana are words of one character, a run of katakana or of a South
-East Asian script (Thai, Lao, Khmer, Myanmar) is one word, and a word longer than 255 UTF-16 units is cut there.
-What a character counts as comes from `word_break.json`, found by asking Lucene itself about every code point: the
-tables of Python and of the `regex` package belong to later versions of Unicode, in which other characters are words.
+The rules are those of Unicode Standard Annex #29 (word boundaries, Unicode 9.0) with Lucene's additions:
+emoji sequences of UTS #51 are words, ideographs and hiragana are words of one character, a run of katakana or
+of a South East Asian script (Thai, Lao, Khmer, Myanmar) is one word, and a word longer than 255 UTF-16 units
+is cut there. What a character counts as comes from `word_break.json`, found by asking Lucene itself about
+every code point: the tables of Python and of the `regex` package belong to later versions of Unicode, in
+which other characters are words.
 
 Left out: the types of words that Lucene tells as well; nothing here needs them.
 """
@@ -71,8 +72,8 @@ class _Rules(NamedTuple):
 def _compile_rules() -> _Rules:
     """The two expressions over letters of classes.
 
-    They are written so that the first match is the longest one, which is what Lucene's generated scanner takes: an
-    alternative that crosses more kinds of joints comes first.
+    They are written so that the first match is the longest one, which is what Lucene's generated scanner
+    takes: an alternative that crosses more kinds of joints comes first.
     """
     x = "[xszefktg]*"  # WB4: marks belong to what they follow
     letter, hebrew, number, katakana = f"[AHa]{x}", f"H{x}", f"[ND]{x}", f"K{x}"
@@ -133,7 +134,7 @@ def _class_of_character() -> _ClassOfCharacter:
 
 
 def _segment_any(text: str) -> list[str]:
-    """The whole rules. Both expressions look for the next word; the one that starts first wins, then the longer."""
+    """The whole rules. Both expressions look for the next word: the earlier wins, then the longer."""
     classes = text.translate(_class_of_character())
     words: list[str] = []
     position = 0

@@ -1,12 +1,11 @@
 """Folders of an index: written whole or not at all, verified when they are opened, arrays memory-mapped.
 
-    index.json   format and version, the index's own facts, and size and XXH3 checksum of every other file
-    *.npy        arrays
-    *.bin        UTF-8 text, cut by offsets in an array
+index.json   format and version, the index's own facts, and size and XXH3 checksum of every other file
+*.npy        arrays
+*.bin        UTF-8 text, cut by offsets in an array
 """
 
 from __future__ import annotations
-
 
 import json
 import mmap
@@ -49,7 +48,7 @@ def new_folder(folder: Path, kind: str, version: int) -> Iterator[tuple[Path, di
             for path in sorted(unfinished.iterdir())
         }
         header = {"format": kind, "version": version, **facts, "files": sums}
-        (unfinished / HEADER).write_text(json.dumps(header, indent=1) + "\n", encoding="utf-8")
+        (unfinished / HEADER).write_text(json.dumps(seal(header), indent=1) + "\n", encoding="utf-8")
         if replaces:
             old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
             folder.rename(old)
@@ -80,7 +79,11 @@ def open_folder(folder: Path, kind: str, version: int) -> dict[str, Any]:
     if found != kind:
         raise RetrievalError(f"{folder} is an index of kind {found!r}, not {kind!r}")
     if found_version != version:
-        raise RetrievalError(f"{folder} has format version {found_version}, this is {version}: build it again")
+        raise RetrievalError(
+            f"{folder} has format version {found_version}, this is {version}: build it again"
+        )
+    if header != seal(header):
+        raise RetrievalError(f"{place} is damaged: it is not as it was written. Build the index again")
     for name, (size, checksum) in sums.items():
         path = folder / name
         if not path.is_file():
@@ -88,6 +91,13 @@ def open_folder(folder: Path, kind: str, version: int) -> dict[str, Any]:
         if path.stat().st_size != size or _checksum(path) != checksum:
             raise RetrievalError(f"{path} is damaged: it is not as it was written. Build the index again")
     return header
+
+
+def seal(header: dict[str, Any]) -> dict[str, Any]:
+    """A header with the checksum of all else that it says."""
+    facts = {name: value for name, value in header.items() if name != "checksum"}
+    text = json.dumps(facts, sort_keys=True)
+    return {**facts, "checksum": xxhash.xxh3_128_hexdigest(text.encode())}
 
 
 def fact(header: dict[str, Any], folder: Path, name: str, kind: Callable[[Any], Any]) -> Any:
