@@ -77,11 +77,13 @@ def search_batch(
                 )
             if not closed:
                 num_candidates = num_touched
+        row, row_scores, count = best[query], best_scores[query], 0
         for place in range(num_candidates):
             number = touched[place]
-            found[query] = _insert(
-                number, np.float32(scores[number]), best[query], best_scores[query], found[query], ranks
-            )
+            score = np.float32(scores[number])
+            if count < k or score >= row_scores[k - 1]:  # most are not: a call costs more than this
+                count = _insert(number, score, row, row_scores, count, ranks)
+        found[query] = count
         for place in range(num_touched):
             scores[touched[place]] = 0
     return found, best, best_scores

@@ -109,8 +109,13 @@ def fact(header: dict[str, Any], folder: Path, name: str, kind: Callable[[Any], 
 
 
 def load_array(folder: Path, name: str) -> np.ndarray:
-    """A memory-mapped array, seen as a plain one: indexing a `numpy.memmap` costs more."""
-    return np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+    """A memory-mapped array, seen as a plain one: indexing a `numpy.memmap` costs more.
+
+    All its pages are touched, so that none is mapped in the middle of a search: that costs as much as a query.
+    """
+    array = np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
+    array.view(np.uint8)[:: mmap.PAGESIZE].max(initial=0)
+    return array
 
 
 def new_array(folder: Path, name: str, dtype: Any, length: int) -> np.ndarray:
