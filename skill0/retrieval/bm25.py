@@ -146,6 +146,7 @@ class BM25Index:
     def _search_compiled(
         self, of_query: list[list[_Term]], k: int, scores: np.ndarray
     ) -> list[tuple[np.ndarray, np.ndarray]]:
+        assert self._compiled is not None
         terms = [term for terms in of_query for term in terms]
         numbers = np.array([term.number for term in terms], dtype=np.int64)
         mentions = np.array([term.mentions for term in terms], dtype=np.float32)

@@ -7,6 +7,8 @@ is kept beside this file.
 
 from __future__ import annotations
 
+from typing import Any
+
 import numba
 import numpy as np
 
@@ -90,13 +92,13 @@ def search_batch(
 
 
 @numba.njit(cache=True)
-def _impact(weight: np.float32, count: int, length_weight: np.float32) -> np.float32:
+def _impact(weight: Any, count: Any, length_weight: Any) -> np.float32:
     score = weight - weight / (_ONE + np.float32(count) * length_weight)
     return max(score, _LEAST)
 
 
 @numba.njit(cache=True)
-def _find(documents: np.ndarray, number: int, start: int, end: int) -> int:
+def _find(documents: np.ndarray, number: int, start: Any, end: Any) -> int:
     """Where a passage is in ascending postings, or the next one."""
     while start < end:
         middle = (start + end) // 2

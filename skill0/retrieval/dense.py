@@ -10,6 +10,7 @@ give unit vectors.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from importlib import import_module
 from itertools import islice
 from pathlib import Path
 from types import ModuleType
@@ -150,9 +151,8 @@ def _vectors(encode: Encoder, texts: list[str], width: int | None) -> np.ndarray
 
 def _load_faiss() -> ModuleType:
     try:
-        import faiss
+        return import_module("faiss")
     except ImportError as error:
         raise RetrievalError(
             f"a dense index needs faiss-cpu ({error}): pip install 'skill0[faiss]'"
         ) from None
-    return faiss

@@ -11,6 +11,7 @@ Of the libraries at hand, Snowball's `porter` is another algorithm in places ("t
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
 _STEP_2 = {
     "ational": "ate",
@@ -40,11 +41,11 @@ _STEP_3 = {"icate": "ic", "ative": "", "alize": "al", "iciti": "ic", "ical": "ic
 _STEP_4 = "al ance ence er ic able ible ant ement ment ent sion tion ou ism ate iti ous ive ize"
 
 
-def _longest_first(suffixes: list[str]) -> re.Pattern[str]:
+def _longest_first(suffixes: Iterable[str]) -> re.Pattern[str]:
     return re.compile("(?:" + "|".join(sorted(suffixes, key=len, reverse=True)) + r")\Z")
 
 
-_SUFFIX_2, _SUFFIX_3, _SUFFIX_4 = map(_longest_first, (list(_STEP_2), list(_STEP_3), _STEP_4.split()))
+_SUFFIX_2, _SUFFIX_3, _SUFFIX_4 = map(_longest_first, (_STEP_2, _STEP_3, _STEP_4.split()))
 
 
 def stem(word: str) -> str:

@@ -111,7 +111,7 @@ def fact(header: dict[str, Any], folder: Path, name: str, kind: Callable[[Any], 
 def load_array(folder: Path, name: str) -> np.ndarray:
     """A memory-mapped array, seen as a plain one: indexing a `numpy.memmap` costs more.
 
-    All its pages are touched, so that none is mapped in the middle of a search: that costs as much as a query.
+    All its pages are touched, so that none is mapped in the middle of a search, which costs as much as one.
     """
     array = np.asarray(np.load(folder / f"{name}.npy", mmap_mode="r", allow_pickle=False))
     array.view(np.uint8)[:: mmap.PAGESIZE].max(initial=0)

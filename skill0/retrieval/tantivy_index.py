@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from importlib import import_module
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -122,9 +123,8 @@ def _register_words(tantivy: ModuleType, engine: Any) -> None:
 
 def _load_tantivy() -> ModuleType:
     try:
-        import tantivy
+        return import_module("tantivy")
     except ImportError as error:
         raise RetrievalError(
             f"a tantivy index needs tantivy ({error}): pip install 'skill0[tantivy]'"
         ) from None
-    return tantivy
