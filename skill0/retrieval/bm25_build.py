@@ -84,8 +84,8 @@ def weights_of_lengths(k1: float, b: float, mean_length: np.float32) -> np.ndarr
     """1 / (k1 (1 - b + b length / mean)) for each byte, in floats as Lucene computes it.  # (256,)"""
     one, k1_float, b_float = np.float32(1), np.float32(k1), np.float32(b)
     with np.errstate(divide="ignore"):  # k1 or b and the length may be 0
-        share = LENGTHS.astype(np.float32) / mean_length
-        return one / (k1_float * ((one - b_float) + b_float * share))
+        share = b_float * LENGTHS.astype(np.float32) / mean_length  # in this order
+        return one / (k1_float * ((one - b_float) + share))
 
 
 def idf(passages: int, with_term: np.ndarray) -> np.ndarray:

@@ -75,7 +75,7 @@ def plain_order(passages, query, k, k1, b):
             if word in words:
                 met = True
                 weight = f(mentions) * f(math.log(1 + (len(texts) - n + 0.5) / (n + 0.5)))
-                inverse = f(1) / (f(k1) * ((f(1) - f(b)) + f(b) * (f(length) / mean)))
+                inverse = f(1) / (f(k1) * ((f(1) - f(b)) + f(b) * f(length) / mean))
                 total += float(weight - weight / (f(1) + f(words[word]) * inverse))
         if met:
             found.append((-f(total), passage.id.encode(), passage.id))
