@@ -17,7 +17,7 @@ export CMAKE_POLICY_VERSION_MINIMUM = 3.5
 setup: check-tools
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade pip
-	$(BIN)/python -m pip install -c constraints.txt -e ".[alfworld,dev]"
+	$(BIN)/python -m pip install -c constraints.txt -e ".[alfworld,search,serve,dev]"
 	@touch $(BIN)/.skill0-ready
 	@echo "Ready. 'make train' runs the main job, 'make test' the tests."
 

@@ -18,6 +18,10 @@ _EXTRAS = {
     "textworld": "alfworld",
     "deepspeed": "deepspeed",
     "peft": "peft",
+    "starlette": "serve",
+    "tenacity": "search",
+    "urllib3": "search",
+    "uvicorn": "serve",
     "vllm": "vllm",
 }
 

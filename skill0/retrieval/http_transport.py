@@ -1,0 +1,163 @@
+"""One request over HTTP, sent once: its answer, a fault that may pass, or an error that will not.
+
+urllib3 pools the connections and is used rather than httpx: a request costs a third of the processor time,
+and it is there already (through `requests`). Needs the extra `search`. Left out: redirects, proxies and
+HTTP/2.
+"""
+
+from __future__ import annotations
+
+import time
+
+try:
+    import urllib3
+except ImportError as error:
+    raise ImportError(
+        "the HTTP client of retrievers needs the extra `search`: pip install 'skill0[search]'"
+    ) from error
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    HTTPError,
+    InvalidHeader,
+    NameResolutionError,
+    NewConnectionError,
+    ProtocolError,
+    ReadTimeoutError,
+    SSLError,
+)
+
+from skill0.errors import RetrievalError
+from skill0.retrieval.wire import excerpt
+
+RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
+
+_HEADERS = {"Content-Type": "application/json", "Accept": "application/json"}
+_MOST_BYTES = 1 << 28
+"""No answer is larger: 256 MiB."""
+_WHAT_TO_DO = {
+    400: "the server does not take this request: compare its wire form with the setting `form`",
+    401: "the server wants a login, which this client does not do: ask it directly, not through a gateway",
+    403: "access is refused: is a proxy or gateway in between?",
+    404: "nothing is served at this path: search servers answer at /retrieve",
+    405: "nothing is posted at this path: search servers answer at /retrieve",
+    413: "the request is too large: lower `batch_size`",
+    422: "the server does not take this request: Search-R1's own server wants form='search_r1', SkillZero's "
+    "wants form='skillzero'",
+    429: "the server is busy: lower `connections`, or start more servers",
+    503: "the server is busy or not ready: lower `connections`, or give its index time to load",
+}
+
+
+class PassingFault(Exception):
+    """An attempt failed in a way that another may not.
+
+    `busy`: the server lives and asks to wait, `retry_after_s` seconds where it says how long.
+    """
+
+    def __init__(
+        self, reason: str, advice: str, retry_after_s: float | None = None, busy: bool = False
+    ) -> None:
+        super().__init__(reason)
+        self.reason, self.advice, self.retry_after_s, self.busy = reason, advice, retry_after_s, busy
+
+
+class Transport:
+    """Pooled connections to some servers, at most `connections` to each. Thread-safe."""
+
+    def __init__(
+        self, servers: int, connections: int, connect_timeout_s: float, read_timeout_s: float
+    ) -> None:
+        self._pool = urllib3.PoolManager(servers, maxsize=connections, block=True)
+        self._timeout = urllib3.Timeout(connect=connect_timeout_s, read=read_timeout_s)
+        self._connect_timeout_s, self._read_timeout_s = connect_timeout_s, read_timeout_s
+
+    def close(self) -> None:
+        self._pool.clear()
+
+    def post(self, url: str, body: bytes) -> bytes:
+        """The body of the answer.
+
+        Raises:
+            PassingFault: no connection, a timeout, or a status of `RETRIED_STATUSES`.
+            RetrievalError: any other status, or a certificate that does not hold.
+        """
+        try:
+            response = self._pool.request(
+                "POST", url, body=body, headers=_HEADERS, timeout=self._timeout,
+                retries=False, redirect=False, preload_content=False,
+            )  # fmt: skip
+            try:
+                answer = self._read(response)
+            except BaseException:
+                response.close()
+                raise
+            response.release_conn()
+        except SSLError as error:
+            raise RetrievalError(f"{url}: the server's certificate does not hold: {error}") from None
+        except HTTPError as error:
+            raise self._fault(error) from error
+        if response.status == 200:
+            return answer
+        raise _refusal(url, response, answer)
+
+    def _read(self, response: urllib3.BaseHTTPResponse) -> bytes:
+        """All of the body: a server that sends it drop by drop is cut off in the end."""
+        deadline = time.monotonic() + self._read_timeout_s
+        parts: list[bytes] = []
+        length = 0
+        while part := response.read1(1 << 18):
+            parts.append(part)
+            length += len(part)
+            if time.monotonic() > deadline:
+                raise PassingFault(
+                    f"only {length} bytes of the answer after {self._read_timeout_s:g} s",
+                    "raise `read_timeout_s`, or lower `batch_size`",
+                )
+            if length > _MOST_BYTES:
+                raise RetrievalError(f"the answer is larger than {_MOST_BYTES} bytes: {excerpt(parts[0])}")
+        return b"".join(parts)
+
+    def _fault(self, error: HTTPError) -> PassingFault:
+        if isinstance(error, NameResolutionError):
+            return PassingFault(f"the name is not known ({error})", "check the host in the URL")
+        if isinstance(error, NewConnectionError):  # before its base class, ConnectTimeoutError
+            return PassingFault(
+                f"no connection ({error.__cause__ or error})",
+                "is the server running, at this host and port? (skill0 serve-retriever)",
+            )
+        if isinstance(error, ConnectTimeoutError):
+            return PassingFault(
+                f"no connection within {self._connect_timeout_s:g} s",
+                "check host and port, and any firewall; or raise `connect_timeout_s`",
+            )
+        if isinstance(error, ReadTimeoutError):
+            return PassingFault(
+                f"no answer within {self._read_timeout_s:g} s",
+                "raise `read_timeout_s`, or lower `batch_size` or `connections`",
+            )
+        if isinstance(error, ProtocolError):
+            return PassingFault(f"the connection broke ({error})", "look into the server's log")
+        return PassingFault(f"{type(error).__name__}: {error}", "look into the server's log")
+
+
+def _refusal(url: str, response: urllib3.BaseHTTPResponse, answer: bytes) -> Exception:
+    status = f"status {response.status}: {excerpt(answer) or '(no text)'}"
+    advice = _WHAT_TO_DO.get(response.status, "look into the server's log")
+    if response.status in RETRIED_STATUSES:
+        retry_after_s = _retry_after(response.headers.get("Retry-After"))
+        busy = response.status == 429 or (response.status == 503 and retry_after_s is not None)
+        return PassingFault(status, advice, retry_after_s, busy)
+    if 300 <= response.status < 400:
+        where = response.headers.get("Location", "nowhere")
+        return RetrievalError(f"{url} redirects to {where} (status {response.status}): give that URL")
+    return RetrievalError(f"{url} answered with {status}. To do: {advice}")
+
+
+def _retry_after(value: str | None) -> float | None:
+    """Seconds or a date, as HTTP has it (RFC 9110, 10.2.3); what is neither is as if it were not there."""
+    if value is None:
+        return None
+    try:
+        return max(0.0, urllib3.Retry().parse_retry_after(value))
+    except InvalidHeader:
+        return None
