@@ -149,12 +149,26 @@ class Outcome:
     right: int = 0
     wrong: int = 0
     reported: int = 0
+    restarts: int = 0
     seconds: float = 0.0
     counts: Counter[str] = field(default_factory=Counter)
 
     @property
     def lost(self) -> int:
         return self.queries - self.right - self.wrong - self.reported
+
+    def figures(self) -> dict[str, float]:
+        return {
+            "queries": self.queries,
+            "right": self.right,
+            "wrong": self.wrong,
+            "reported as failed": self.reported,
+            "lost": self.lost,
+            "requests": self.counts["requests"],
+            "retries": self.counts["retries"],
+            "restarts": self.restarts,
+            "seconds": round(self.seconds, 1),
+        }
 
 
 def run_scenario(
@@ -187,6 +201,7 @@ def run_scenario(
             server.kill()
             time.sleep(0.5)
             server.start(wait=False)
+            outcome.restarts += 1
         for done in running:
             call, found = done.result()
             if found is None:

@@ -1,4 +1,4 @@
-"""The `skill0` command: train, warmup, evaluate, render, skills, data, doctor.
+"""The `skill0` command: train, warmup, evaluate, render, skills, data, serve-retriever, doctor.
 
 Commands are thin: each checks its arguments, calls one library function and prints what it returns.
 Heavy imports happen inside the commands, so that `skill0 --help` is instant.
@@ -115,6 +115,26 @@ def evaluate(
         kind=kind, arms=arms.split(",") if arms else (), convention_seed=convention_seed, seed=seed,
         temperature=temperature, workers=workers, batch_size=batch_size, json_file=json_file,
     )  # fmt: skip
+
+
+@app.command("serve-retriever")
+def serve_retriever(
+    source: Annotated[
+        Path, typer.Argument(help="An index (skill0 data index), or a small corpus to index in memory.")
+    ],
+    host: Annotated[str, typer.Option(help="0.0.0.0 lets other machines ask.")] = "127.0.0.1",
+    port: Annotated[int, typer.Option(min=0, max=65535, help="0 takes a free one.")] = 8000,
+    topk: Annotated[int, typer.Option(help="Passages for a query that does not say how many.")] = 3,
+    workers: Annotated[int, typer.Option(help="Processes that search.")] = 1,
+    queue: Annotated[int, typer.Option(help="Queries that may wait in each; more get status 503.")] = 1024,
+    access_log: Annotated[
+        str | None, typer.Option(help="A file for one JSON line about each request; '-' is standard output.")
+    ] = None,
+) -> None:
+    """Answer searches over HTTP, as Search-R1's and SkillZero's servers do: POST /retrieve, GET /health."""
+    from skill0.commands.serve_retriever import serve_source
+
+    serve_source(source, host, port, workers, topk=topk, queue=queue, access_log=access_log)
 
 
 @app.command()

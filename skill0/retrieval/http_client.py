@@ -26,7 +26,7 @@ from skill0.retrieval.wire import WIRE_FORMS, WireForm, read_answer, request_bod
 try:
     import tenacity
 except ImportError as error:
-    raise ImportError(
+    raise ConfigError(
         "the HTTP client of retrievers needs the extra `search`: pip install 'skill0[search]'"
     ) from error
 
@@ -116,9 +116,8 @@ class HttpRetriever:
         self._circuits = [
             Circuit(settings.failures_to_open, settings.outage_s, settings.pause_s) for _ in self.urls
         ]
-        self._transport = Transport(
-            len(self.urls), settings.connections, settings.connect_timeout_s, settings.read_timeout_s
-        )
+        timeouts = settings.connect_timeout_s, settings.read_timeout_s
+        self._transports = [Transport(url, settings.connections, *timeouts) for url in self.urls]
         threads = settings.connections * len(self.urls)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="skill0-retriever")
         self._turn = itertools.count()
@@ -135,7 +134,8 @@ class HttpRetriever:
     def close(self) -> None:
         """Close all connections and threads; the retriever cannot be used afterwards."""
         self._threads.shutdown()
-        self._transport.close()
+        for transport in self._transports:
+            transport.close()
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
         """The best `k` passages of each query, best first.
@@ -203,7 +203,7 @@ class HttpRetriever:
         tried.append(server)
         self._count("requests")
         try:
-            answer = self._transport.post(url, body)
+            answer = self._transports[server].post(body)
         except PassingFault as fault:
             if fault.busy:
                 circuit.succeeded()

@@ -9,25 +9,26 @@ from __future__ import annotations
 
 import time
 
+from skill0.errors import ConfigError, RetrievalError
+from skill0.retrieval.wire import excerpt
+
 try:
     import urllib3
+    from urllib3.exceptions import (
+        ConnectTimeoutError,
+        HTTPError,
+        InvalidHeader,
+        NameResolutionError,
+        NewConnectionError,
+        ProtocolError,
+        ReadTimeoutError,
+        SSLError,
+    )
+    from urllib3.util import parse_url
 except ImportError as error:
-    raise ImportError(
+    raise ConfigError(
         "the HTTP client of retrievers needs the extra `search`: pip install 'skill0[search]'"
     ) from error
-from urllib3.exceptions import (
-    ConnectTimeoutError,
-    HTTPError,
-    InvalidHeader,
-    NameResolutionError,
-    NewConnectionError,
-    ProtocolError,
-    ReadTimeoutError,
-    SSLError,
-)
-
-from skill0.errors import RetrievalError
-from skill0.retrieval.wire import excerpt
 
 RETRIED_STATUSES = frozenset({429, 500, 502, 503, 504})
 
@@ -62,19 +63,18 @@ class PassingFault(Exception):
 
 
 class Transport:
-    """Pooled connections to some servers, at most `connections` to each. Thread-safe."""
+    """Pooled connections to the server at `url`, at most `connections`. Thread-safe."""
 
-    def __init__(
-        self, servers: int, connections: int, connect_timeout_s: float, read_timeout_s: float
-    ) -> None:
-        self._pool = urllib3.PoolManager(servers, maxsize=connections, block=True)
-        self._timeout = urllib3.Timeout(connect=connect_timeout_s, read=read_timeout_s)
+    def __init__(self, url: str, connections: int, connect_timeout_s: float, read_timeout_s: float) -> None:
+        timeout = urllib3.Timeout(connect=connect_timeout_s, read=read_timeout_s)
+        self._pool = urllib3.connection_from_url(url, maxsize=connections, block=True, timeout=timeout)
+        self._url, self._target = url, parse_url(url).request_uri
         self._connect_timeout_s, self._read_timeout_s = connect_timeout_s, read_timeout_s
 
     def close(self) -> None:
-        self._pool.clear()
+        self._pool.close()
 
-    def post(self, url: str, body: bytes) -> bytes:
+    def post(self, body: bytes) -> bytes:
         """The body of the answer.
 
         Raises:
@@ -82,8 +82,8 @@ class Transport:
             RetrievalError: any other status, or a certificate that does not hold.
         """
         try:
-            response = self._pool.request(
-                "POST", url, body=body, headers=_HEADERS, timeout=self._timeout,
+            response = self._pool.urlopen(
+                "POST", self._target, body=body, headers=_HEADERS,
                 retries=False, redirect=False, preload_content=False,
             )  # fmt: skip
             try:
@@ -93,12 +93,12 @@ class Transport:
                 raise
             response.release_conn()
         except SSLError as error:
-            raise RetrievalError(f"{url}: the server's certificate does not hold: {error}") from None
+            raise RetrievalError(f"{self._url}: the server's certificate does not hold: {error}") from None
         except HTTPError as error:
             raise self._fault(error) from error
         if response.status == 200:
             return answer
-        raise _refusal(url, response, answer)
+        raise _refusal(self._url, response, answer)
 
     def _read(self, response: urllib3.BaseHTTPResponse) -> bytes:
         """All of the body: a server that sends it drop by drop is cut off in the end."""

@@ -39,7 +39,7 @@ try:
     from starlette.responses import Response
     from starlette.routing import Route
 except ImportError as error:
-    raise ImportError("the search server needs the extra `serve`: pip install 'skill0[serve]'") from error
+    raise ConfigError("the search server needs the extra `serve`: pip install 'skill0[serve]'") from error
 
 logger = logging.getLogger(__name__)
 

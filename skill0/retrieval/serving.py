@@ -24,7 +24,7 @@ try:
     from starlette.applications import Starlette
     from uvicorn.supervisors import Multiprocess
 except ImportError as error:
-    raise ImportError("the search server needs the extra `serve`: pip install 'skill0[serve]'") from error
+    raise ConfigError("the search server needs the extra `serve`: pip install 'skill0[serve]'") from error
 
 _KEEP_ALIVE_S = 75
 """Longer than the pauses between two steps of a rollout, so that clients keep their connections."""

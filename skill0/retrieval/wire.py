@@ -98,42 +98,50 @@ def _result(body: bytes) -> list[Any]:
 
 
 def _read_hits(rows: Any, number: int, query: str, k: int) -> list[Hit]:
-    place = f"the answer to query {number} ({excerpt(query)!r})"
-    if not isinstance(rows, list):
-        raise RetrievalError(f"{place} is no list of hits: {excerpt(rows)}")
+    """One list of hits. What is said of a fault is put together only when there is one: this is most of the
+    time that a client spends."""
+    if type(rows) is not list:
+        raise RetrievalError(f"{_place(number, query)} is no list of hits: {excerpt(rows)}")
     hits: list[Hit] = []
     scored = 0
+    last = math.inf
     for rank, row in enumerate(rows[:k], 1):
         try:
-            hit, has_score = _read_hit(row, rank)
+            if type(row) is not dict:
+                raise _FaultyHit("is no object")
+            if "document" in row:
+                score = _score(row.get("score"))
+                passage = _passage(row["document"])
+                scored += 1
+            else:
+                score = 1 / rank
+                passage = _passage(row)
         except _FaultyHit as fault:
-            raise RetrievalError(f"{place}, hit {rank} {fault}: {excerpt(row)}") from None
-        if hits and hit.score > hits[-1].score:
+            raise RetrievalError(f"{_place(number, query)}, hit {rank} {fault}: {excerpt(row)}") from None
+        if score > last:
             raise RetrievalError(
-                f"{place}: hit {rank} scores {hit.score} after {hits[-1].score}, but larger is better and "
+                f"{_place(number, query)}: hit {rank} scores {score} after {last}, but larger is better and "
                 "the best comes first. Does the server return distances?"
             )
-        hits.append(hit)
-        scored += has_score
-    if scored not in (0, len(hits)):
-        raise RetrievalError(f"{place}: some hits have scores and some have none: {excerpt(rows)}")
+        last = score
+        hits.append(Hit(passage, score))
+    if scored and scored != len(hits):
+        raise RetrievalError(
+            f"{_place(number, query)}: some hits have scores and some have none: {excerpt(rows)}"
+        )
     return hits
+
+
+def _place(number: int, query: str) -> str:
+    return f"the answer to query {number} ({excerpt(query)!r})"
 
 
 class _FaultyHit(Exception):
     """Says what is wrong; where it is, the caller knows."""
 
 
-def _read_hit(row: Any, rank: int) -> tuple[Hit, bool]:
-    if not isinstance(row, dict):
-        raise _FaultyHit("is no object")
-    if "document" not in row:
-        return Hit(_passage(row), 1 / rank), False
-    return Hit(_passage(row["document"]), _score(row.get("score"))), True
-
-
 def _score(score: Any) -> float:
-    if isinstance(score, bool) or not isinstance(score, (int, float)):
+    if type(score) is not float and type(score) is not int:
         raise _FaultyHit("has no number for a `score`")
     try:
         number = float(score)
@@ -145,16 +153,18 @@ def _score(score: Any) -> float:
 
 
 def _passage(document: Any) -> Passage:
-    if not isinstance(document, dict):
+    if type(document) is not dict:
         raise _FaultyHit("has a document that is no object")
     contents = document.get("contents")
     if contents is None and isinstance(document.get("title"), str) and isinstance(document.get("text"), str):
         contents = f'"{document["title"]}"\n{document["text"]}'
-    if not isinstance(contents, str) or not contents.strip():
+    if type(contents) is not str or not contents or contents.isspace():
         raise _FaultyHit("has no text in `contents` (nor `title` and `text`)")
     name = document.get("id")
+    if type(name) is str:
+        return Passage(name, contents)
     if name is None:
-        name = hashlib.blake2b(contents.encode("utf-8", "replace"), digest_size=8).hexdigest()
-    if isinstance(name, bool) or not isinstance(name, (str, int)):
+        return Passage(hashlib.blake2b(contents.encode(), digest_size=8).hexdigest(), contents)
+    if type(name) is not int:
         raise _FaultyHit("has an `id` that is neither text nor a whole number")
     return Passage(str(name), contents)
