@@ -47,8 +47,8 @@ WORDS, VOCABULARY, QUERY_WORDS, K = 100, 400_000, 5, 3
 MOST_RATIO = 1.3
 SIZES = (1, 8, 64)
 FAULTS = {
-    "30 % of answers spoiled": (0.3, 0),
-    "server killed and restarted three times": (0.0, 3),
+    "30 % spoiled": (0.3, 0),
+    "killed 3 times": (0.0, 3),
     "both": (0.3, 3),
 }
 
@@ -181,10 +181,10 @@ def main() -> int:
 
 
 def print_faults(console: Console, outcomes: dict[str, Outcome]) -> None:
-    first = next(iter(outcomes.values())).figures()
-    table = Table("what", *first, title=f"Faults ({', '.join(KINDS)})", title_justify="left")
-    for name, outcome in outcomes.items():
-        table.add_row(name, *(f"{value:g}" for value in outcome.figures().values()))
+    table = Table("", *outcomes, title=f"Faults ({', '.join(KINDS)})", title_justify="left")
+    columns = [outcome.figures() for outcome in outcomes.values()]
+    for what in columns[0]:
+        table.add_row(what, *(f"{figures[what]:g}" for figures in columns))
     console.print(table)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from skill0.errors import ConfigError
 from skill0.retrieval.bm25 import BM25Index
+from skill0.retrieval.corpus import read_corpus
 from skill0.retrieval.server import ServedIndex, ServerSettings
 from skill0.retrieval.serving import serve
 
@@ -29,7 +30,7 @@ def serve_source(source: Path, host: str, port: int, workers: int, **settings: A
 
 
 def open_source(source: Path) -> ServedIndex:
-    index = BM25Index(source)
+    index = BM25Index.of(read_corpus(source)) if source.is_file() else BM25Index(source)
     return ServedIndex(index, "bm25", len(index))
 
 

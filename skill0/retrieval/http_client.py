@@ -121,6 +121,7 @@ class HttpRetriever:
         threads = settings.connections * len(self.urls)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="skill0-retriever")
         self._turn = itertools.count()
+        self._closed = False
 
     def __reduce__(self) -> tuple[type[HttpRetriever], tuple[tuple[str, ...], HttpSettings]]:
         return HttpRetriever, (self.urls, self.settings)
@@ -133,6 +134,7 @@ class HttpRetriever:
 
     def close(self) -> None:
         """Close all connections and threads; the retriever cannot be used afterwards."""
+        self._closed = True
         self._threads.shutdown()
         for transport in self._transports:
             transport.close()
@@ -146,6 +148,8 @@ class HttpRetriever:
         """
         if k < 1:
             raise ConfigError(f"k must be at least 1 passage; got {k}")
+        if self._closed:
+            raise RetrievalError(f"the retriever of {', '.join(self.urls)} was closed: make another")
         size = self.settings.batch_size if self.settings.form == "search_r1" else 1
         parts = [list(queries[start : start + size]) for start in range(0, len(queries), size)]
         abandoned = threading.Event()

@@ -1,8 +1,7 @@
 """One request over HTTP, sent once: its answer, a fault that may pass, or an error that will not.
 
-urllib3 pools the connections and is used rather than httpx: a request costs a third of the processor time,
-and it is there already (through `requests`). Needs the extra `search`. Left out: redirects, proxies and
-HTTP/2.
+urllib3 pools the connections and is used rather than httpx: a request takes half of the CPU time, and it is
+there already (through `requests`). Needs the extra `search`. Left out: redirects, proxies and HTTP/2.
 """
 
 from __future__ import annotations
@@ -79,7 +78,7 @@ class Transport:
 
         Raises:
             PassingFault: no connection, a timeout, or a status of `RETRIED_STATUSES`.
-            RetrievalError: any other status, or a certificate that does not hold.
+            RetrievalError: any other status, or no TLS connection.
         """
         try:
             response = self._pool.urlopen(
@@ -93,7 +92,10 @@ class Transport:
                 raise
             response.release_conn()
         except SSLError as error:
-            raise RetrievalError(f"{self._url}: the server's certificate does not hold: {error}") from None
+            raise RetrievalError(
+                f"{self._url}: no TLS connection ({error}). To do: check the certificate, or say http:// "
+                "if the server speaks plain HTTP"
+            ) from None
         except HTTPError as error:
             raise self._fault(error) from error
         if response.status == 200:

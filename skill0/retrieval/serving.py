@@ -11,17 +11,20 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
-from skill0.errors import ConfigError
+from skill0.errors import ConfigError, RetrievalError, Skill0Error
 from skill0.retrieval.server import ServedIndex, ServerSettings, make_app
 
 try:
     import uvicorn
     from starlette.applications import Starlette
+    from uvicorn.config import STARTUP_FAILURE
     from uvicorn.supervisors import Multiprocess
 except ImportError as error:
     raise ConfigError("the search server needs the extra `serve`: pip install 'skill0[serve]'") from error
@@ -50,11 +53,12 @@ def serve(
         announce: called with the URL and the index once connections are accepted.
 
     Raises:
-        ConfigError: the port is taken, or the host is not of this machine.
+        ConfigError: the port is taken, the host is not of this machine, or the log cannot be written.
         RetrievalError: the index cannot be opened.
     """
     if workers < 1:
         raise ConfigError(f"workers must be at least 1; got {workers}")
+    _check_log(settings.access_log)
     with bound(host, port) as listener:
         index = open_index()
         listener.listen(2048)
@@ -68,11 +72,23 @@ def serve(
             callback_notify=_ParentWatch(os.getpid()) if workers > 1 else None, timeout_notify=1,
         )  # fmt: skip
         if workers > 1:
-            Multiprocess(config, sockets=[listener]).run()
+            supervisor = Multiprocess(config, sockets=[listener])
+            supervisor.run()
+            if any(process.exitcode == STARTUP_FAILURE for process in supervisor.processes):
+                raise RetrievalError("a worker could not open the index; its message is above")
             return
         server = uvicorn.Server(config)
         with _signals_end(server):
             server.run(sockets=[listener])
+
+
+def _check_log(path: str | None) -> None:
+    if path is None or path == "-":
+        return
+    try:
+        Path(path).open("a").close()
+    except OSError as error:
+        raise ConfigError(f"access_log: {path} cannot be written ({error})") from None
 
 
 @dataclass(frozen=True)
@@ -83,7 +99,12 @@ class _App:
     settings: ServerSettings
 
     def __call__(self) -> Starlette:
-        return make_app(self.open_index(), self.settings)
+        try:
+            return make_app(self.open_index(), self.settings)
+        except Skill0Error as error:
+            print(f"skill0: a worker cannot open the index: {error}", file=sys.stderr, flush=True)
+            # By this code the supervisor knows that another try would end the same way.
+            raise SystemExit(STARTUP_FAILURE) from None
 
 
 @dataclass(frozen=True)

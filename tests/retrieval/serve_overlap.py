@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import sys
 import time
 from collections.abc import Sequence
@@ -14,6 +15,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from servers import OVERLAP, PASSAGES
 
+from skill0.errors import RetrievalError
 from skill0.retrieval import Hit
 from skill0.retrieval.server import ServedIndex, ServerSettings
 from skill0.retrieval.serving import serve
@@ -28,7 +30,9 @@ class Slow:
         return OVERLAP.search(queries, k)
 
 
-def open_slow(seconds: float) -> ServedIndex:
+def open_slow(seconds: float, fails_in_workers: bool) -> ServedIndex:
+    if fails_in_workers and multiprocessing.parent_process():
+        raise RetrievalError("row 7 is damaged")
     return ServedIndex(Slow(seconds), "slow word overlap", len(PASSAGES))
 
 
@@ -37,9 +41,10 @@ if __name__ == "__main__":
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--workers", type=int, default=1)
     parser.add_argument("--seconds", type=float, default=0.0)
+    parser.add_argument("--fails-in-workers", action="store_true")
     options = parser.parse_args()
     serve(
-        partial(open_slow, options.seconds),
+        partial(open_slow, options.seconds, options.fails_in_workers),
         ServerSettings(batch_size=1),
         port=options.port,
         workers=options.workers,

@@ -311,6 +311,23 @@ def test_a_pickled_client_asks_the_same_servers():
             assert copy.search(["Zürich"], 1)[0][0].passage == PASSAGES[2]
 
 
+def test_after_close_nothing_is_asked():
+    with HttpRetriever("http://127.0.0.1:1") as retriever:
+        pass
+    with pytest.raises(RetrievalError, match="was closed"):
+        retriever.search(["a"], 1)
+
+
+def test_https_where_plain_http_is_spoken():
+    with (
+        running_server() as url,
+        HttpRetriever(url.replace("http", "https"), FAST) as retriever,
+        pytest.raises(RetrievalError, match=r"no TLS connection.*say http://"),
+    ):
+        retriever.search(["a"], 1)
+    assert retriever.counts == {"requests": 1, "failed": 1}
+
+
 def test_urls():
     with HttpRetriever(["http://a:1", "https://b/", "http://c/search"]) as retriever:
         assert retriever.urls == ("http://a:1/retrieve", "https://b/retrieve", "http://c/search")

@@ -19,7 +19,8 @@ from servers import OVERLAP
 
 from skill0.errors import ConfigError
 from skill0.retrieval.http_client import HttpRetriever, HttpSettings
-from skill0.retrieval.serving import bound
+from skill0.retrieval.server import ServerSettings
+from skill0.retrieval.serving import bound, serve
 
 pytestmark = pytest.mark.integration
 
@@ -126,6 +127,19 @@ def test_workers_end_when_the_first_process_is_killed():
             assert time.monotonic() < deadline, "a worker lives on"
             time.sleep(0.05)
     assert len(children) >= 2
+
+
+def test_workers_that_cannot_open_the_index_are_not_started_for_ever():
+    with server_process("--workers=2", "--fails-in-workers") as (process, _):
+        _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert "a worker cannot open the index: row 7 is damaged" in errors
+    assert "RetrievalError: a worker could not open the index" in errors
+
+
+def test_a_log_that_cannot_be_written_is_told(tmp_path):
+    with pytest.raises(ConfigError, match=r"access_log: .* cannot be written"):
+        serve(lambda: pytest.fail("opened"), ServerSettings(access_log=str(tmp_path / "no" / "log")), port=0)
 
 
 def test_a_taken_port_is_told():

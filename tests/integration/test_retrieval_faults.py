@@ -1,0 +1,42 @@
+"""Searches while answers fail and the server is killed: each is answered rightly or reported, none lost."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import psutil
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
+
+from retrieval_faults import run_scenario
+
+from skill0.retrieval.http_client import HttpSettings
+
+pytestmark = pytest.mark.integration
+
+
+def test_all_queries_are_answered_while_a_third_fails_and_the_server_restarts():
+    """Ten attempts of which three in ten fail: all ten fail six times in a million."""
+    settings = HttpSettings(read_timeout_s=1.0, backoff_s=0.1)
+    outcome = run_scenario(queries=160, passages=200, share=0.3, restarts=1, settings=settings)
+    assert (outcome.right, outcome.wrong, outcome.reported, outcome.lost) == (160, 0, 0, 0)
+    assert outcome.counts["retries"] > 5, "nothing failed"
+    assert not _faulty_servers()
+
+
+def test_what_cannot_be_answered_is_reported():
+    """One attempt each: calls that meet a fault are reported, and none of the others is wrong."""
+    settings = HttpSettings(attempts=1, read_timeout_s=1.0)
+    outcome = run_scenario(queries=80, passages=200, share=0.5, restarts=0, settings=settings, per_call=1)
+    assert outcome.reported > 10
+    assert outcome.right > 10
+    assert (outcome.wrong, outcome.lost) == (0, 0)
+    assert not _faulty_servers()
+
+
+def _faulty_servers() -> list[psutil.Process]:
+    """Children of this process that serve, which the scenario should have ended."""
+    children = psutil.Process().children(recursive=True)
+    return [child for child in children if child.status() != psutil.STATUS_ZOMBIE]
