@@ -9,11 +9,11 @@ scores included. `--index` keeps the index for the next run.
 
 **Faults**: 30 % of answers are a status 500, 502 or 503, break off, hang up, or come after the client's
 patience; and the server is killed (SIGKILL) and started again three times in the middle. Each query must be
-answered as in process, or be reported as failed.
+answered as in process, or be reported as failed; a request has twenty attempts.
 
 Claims (exit code 1 when one does not hold):
 
-    a batch of 64 queries over HTTP    at most 1.3x the time in process
+    a batch of 64 queries over HTTP    at most 1.3x the time in process (numpy's search)
     faults                             no query answered wrongly, none lost
 """
 
@@ -37,10 +37,10 @@ import psutil
 from retrieval_faults import KINDS, Outcome, free_port, run_scenario, wait_until_healthy
 from rich.console import Console
 from rich.table import Table
-from skill0.retrieval.bm25 import BM25Index
-from skill0.retrieval.bm25_build import build_bm25
 
 from skill0.retrieval import Passage
+from skill0.retrieval.bm25 import BM25Index
+from skill0.retrieval.bm25_build import build_bm25
 from skill0.retrieval.http_client import HttpRetriever, HttpSettings
 
 WORDS, VOCABULARY, QUERY_WORDS, K = 100, 400_000, 5, 3
@@ -78,9 +78,9 @@ def batches_of(passages: int, count: int, size: int, seed: int = 1) -> list[list
 
 
 @contextmanager
-def server_over(index: Path) -> Iterator[tuple[str, psutil.Process]]:
+def server_over(index: Path, *options: str) -> Iterator[tuple[str, psutil.Process]]:
     port = free_port()
-    command = [sys.executable, "-m", "skill0", "serve-retriever", str(index), f"--port={port}"]
+    command = [sys.executable, "-m", "skill0", "serve-retriever", str(index), f"--port={port}", *options]
     with subprocess.Popen(command, stdout=subprocess.DEVNULL) as process:
         try:
             wait_until_healthy(f"http://127.0.0.1:{port}")
@@ -105,10 +105,10 @@ def timed(call: Callable[[], Any], server: psutil.Process | None) -> tuple[Any, 
     return answer, wall * 1000, cpu * 1000
 
 
-def speed(folder: Path, passages: int, repetitions: int) -> list[dict[str, Any]]:
-    index = BM25Index(folder)
+def speed(folder: Path, passages: int, repetitions: int, compiled: bool) -> list[dict[str, Any]]:
+    index = BM25Index(folder, compiled)
     rows = []
-    with server_over(folder) as (url, server), HttpRetriever(url) as retriever:
+    with server_over(folder, *["--compiled"] * compiled) as (url, server), HttpRetriever(url) as retriever:
         for size in SIZES:
             here, there = [], []
             for number, batch in enumerate(batches_of(passages, repetitions + 3, size)):
@@ -122,6 +122,7 @@ def speed(folder: Path, passages: int, repetitions: int) -> list[dict[str, Any]]
             wall_here, wall_there = (statistics.median(wall for wall, _ in times) for times in (here, there))
             rows.append(
                 {
+                    "search": "numba" if compiled else "numpy",
                     "queries": size,
                     "in process, ms": wall_here,
                     "over HTTP, ms": wall_there,
@@ -133,7 +134,7 @@ def speed(folder: Path, passages: int, repetitions: int) -> list[dict[str, Any]]
 
 
 def faults(queries: int) -> dict[str, Outcome]:
-    settings = HttpSettings(read_timeout_s=1.0, backoff_s=0.1)
+    settings = HttpSettings(read_timeout_s=1.0, attempts=20)
     return {
         name: run_scenario(queries, 500, share, restarts, settings)
         for name, (share, restarts) in FAULTS.items()
@@ -154,17 +155,22 @@ def main() -> int:
         folder = given.index or Path(temporary) / "index"
         if not folder.exists():
             build_bm25(passages_of(given.passages), folder)
-        rows = speed(folder, given.passages, given.repetitions)
+        rows = [
+            row
+            for compiled in (True, False)
+            for row in speed(folder, given.passages, given.repetitions, compiled)
+        ]
     outcomes = faults(given.queries)
     console = Console()
     table = Table(
         *rows[0], title=f"BM25, {given.passages:,} passages, 3 for each query", title_justify="left"
     )
     for row in rows:
-        table.add_row(str(row["queries"]), *(f"{value:.2f}" for value in list(row.values())[1:]))
+        search, queries, *figures = row.values()
+        table.add_row(search, str(queries), *(f"{value:.2f}" for value in figures))
     console.print(table)
     print_faults(console, outcomes)
-    ratio = rows[-1]["ratio"]
+    ratio = rows[-1]["ratio"]  # of the search that needs no compiler
     checked = [
         ("batch of 64 over HTTP / in process", f"{ratio:.2f}", f"<= {MOST_RATIO}", ratio <= MOST_RATIO),
         *((name, f"{one.wrong} wrong, {one.lost} lost", "0, 0", not one.wrong and not one.lost)

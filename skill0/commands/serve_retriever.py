@@ -14,7 +14,9 @@ from skill0.retrieval.server import ServedIndex, ServerSettings
 from skill0.retrieval.serving import serve
 
 
-def serve_source(source: Path, host: str, port: int, workers: int, **settings: Any) -> None:
+def serve_source(
+    source: Path, host: str, port: int, workers: int, compiled: bool = False, **settings: Any
+) -> None:
     """Serve an index folder or a corpus file until a signal ends it; `settings` as of `ServerSettings`.
 
     Raises:
@@ -26,11 +28,16 @@ def serve_source(source: Path, host: str, port: int, workers: int, **settings: A
             f"{source} is a corpus, and {workers} workers would each index it in memory: "
             "make an index first (skill0 data index), or give --workers 1"
         )
-    serve(partial(open_source, source), ServerSettings(**settings), host, port, workers, _announce)
+    serve(partial(open_source, source, compiled), ServerSettings(**settings), host, port, workers, _announce)
 
 
-def open_source(source: Path) -> ServedIndex:
-    index = BM25Index.of(read_corpus(source)) if source.is_file() else BM25Index(source)
+def open_source(source: Path, compiled: bool = False) -> ServedIndex:
+    if source.is_file():
+        index = BM25Index.of(read_corpus(source), compiled=compiled)
+    else:
+        index = BM25Index(source, compiled)
+    if compiled:
+        index.search(["compile"], 1)  # now, not while the first request waits
     return ServedIndex(index, "bm25", len(index))
 
 

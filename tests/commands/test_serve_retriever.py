@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 import urllib3
-from skill0.retrieval.bm25 import BM25Index
-from skill0.retrieval.bm25_build import build_bm25
 
 from skill0.commands.serve_retriever import serve_source
 from skill0.errors import Skill0Error
 from skill0.retrieval import Passage
+from skill0.retrieval.bm25 import BM25Index
+from skill0.retrieval.bm25_build import build_bm25
 from skill0.retrieval.http_client import HttpRetriever, HttpSettings
 
 pytestmark = pytest.mark.integration
