@@ -14,12 +14,13 @@ from pathlib import Path
 import pytest
 import urllib3
 
-from skill0.commands.serve_retriever import serve_source
+from skill0.commands.serve_retriever import open_source, serve_source
 from skill0.errors import Skill0Error
 from skill0.retrieval import Passage
 from skill0.retrieval.bm25 import BM25Index
 from skill0.retrieval.bm25_build import build_bm25
 from skill0.retrieval.http_client import HttpRetriever, HttpSettings
+from skill0.retrieval.tantivy_index import build_tantivy
 
 pytestmark = pytest.mark.integration
 
@@ -73,6 +74,14 @@ def test_a_corpus_is_indexed_in_memory(index_folder, tmp_path):
     )
     with serving(corpus, "--port", 0) as (url, _), HttpRetriever(url) as retriever:
         assert retriever.search(QUERIES, 2) == BM25Index(index_folder).search(QUERIES, 2)
+
+
+def test_a_tantivy_index_is_known_by_its_header(tmp_path):
+    pytest.importorskip("tantivy")
+    build_tantivy(PASSAGES, tmp_path / "index")
+    served = open_source(tmp_path / "index")
+    assert (served.engine, served.passages) == ("tantivy", 3)
+    assert served.retriever.search(["Lyon"], 1)[0][0].passage == PASSAGES[1]
 
 
 def refused(source: Path, port: int = 0, workers: int = 1, topk: int = 3) -> str:
