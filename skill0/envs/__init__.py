@@ -1,9 +1,10 @@
 """Environments: the contract, a checker for it, and a pool that runs many episodes at once.
 
-`skill0.envs.alfworld` holds the ALFWorld text engine; it is imported only when asked for.
+`skill0.envs.alfworld` holds the ALFWorld text engine, `skill0.envs.search` questions and a retriever; both
+are imported only when asked for.
 """
 
-from skill0.envs.base import EnvFailure, Observation, StepResult, Task, TextEnv
+from skill0.envs.base import EnvFailure, Observation, PreparingEnv, StepResult, Task, TextEnv
 from skill0.envs.check import EnvReport, check_env
 from skill0.envs.pool import EnvPool
 
@@ -12,6 +13,7 @@ __all__ = [
     "EnvPool",
     "EnvReport",
     "Observation",
+    "PreparingEnv",
     "StepResult",
     "Task",
     "TextEnv",

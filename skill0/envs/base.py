@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -72,3 +72,16 @@ class TextEnv(Protocol):
     def step(self, action: str) -> StepResult: ...
 
     def close(self) -> None: ...
+
+
+@runtime_checkable
+class PreparingEnv(TextEnv, Protocol):
+    """An environment whose steps are cheaper when several are known together, such as one that asks a server.
+
+    Before the live episodes of a process act, `prepare_steps` is given all their environments, each with its
+    action. What it finds out it leaves in them; each is stepped afterwards, in order, and must give the same
+    result as it would unprepared. A step that cannot be prepared is no error here: it shows in the step.
+    """
+
+    @classmethod
+    def prepare_steps(cls, steps: Sequence[tuple[TextEnv, str]]) -> None: ...

@@ -147,6 +147,8 @@ class EnvPool:
     def _run_here(self, episodes: Episodes, calls: Sequence[Call], results: dict[int, Any]) -> None:
         if calls and calls[0].kind == "reset":
             episodes.clear()
+        else:
+            episodes.prepare_steps([(call.number, call.argument) for call in calls])
         for call in calls:
             act: Callable[[int, Any], Any] = episodes.reset if call.kind == "reset" else episodes.step
             self._note(call, act(call.number, call.argument), results)

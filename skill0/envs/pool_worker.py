@@ -21,11 +21,11 @@ import signal
 import sys
 import threading
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from multiprocessing import connection, parent_process
 from typing import Any
 
-from skill0.envs.base import EnvFailure, Observation, StepResult, Task, TextEnv
+from skill0.envs.base import EnvFailure, Observation, PreparingEnv, StepResult, Task, TextEnv
 from skill0.envs.contract import observation_problem, step_problem
 
 READY = "ready"
@@ -41,6 +41,7 @@ class Episodes:
         self.make_env = make_env
         self._envs: list[TextEnv | None] = [make_env()]
         self._slots: dict[int, int] = {}
+        self._unprepared: EnvFailure | None = None
 
     def clear(self) -> None:
         """Forget all episodes; their environments are free again."""
@@ -53,8 +54,25 @@ class Episodes:
             self._envs.append(None)
         return self._guarded(number, "reset", lambda env: env.reset(task), observation_problem)
 
+    def prepare_steps(self, actions: Sequence[tuple[int, str]]) -> None:
+        """Before these steps: let environments that can look at them together (see `PreparingEnv`). Should
+        that raise, all of these steps fail."""
+        self._unprepared = None
+        live = [(env, act) for number, act in actions if (env := self._envs[self._slots[number]]) is not None]
+        kinds = dict.fromkeys(type(env) for env, _ in live if isinstance(env, PreparingEnv))
+        try:
+            for kind in kinds:
+                kind.prepare_steps([(env, action) for env, action in live if type(env) is kind])
+        except (Exception, SystemExit) as error:
+            self._unprepared = EnvFailure(
+                "raised", f"prepare_steps: {type(error).__name__}: {error}", traceback.format_exc()
+            )
+
     def step(self, number: int, action: str) -> StepResult | EnvFailure:
         """Act in a running episode."""
+        if self._unprepared is not None:
+            self._discard(self._slots[number])
+            return self._unprepared
         return self._guarded(number, "step", lambda env: env.step(action), step_problem)
 
     def close(self) -> list[str]:
@@ -122,6 +140,8 @@ def serve(conn: connection.Connection, factory: bytes) -> None:
                 return
             if request[0] == "reset":
                 episodes.clear()
+            else:
+                episodes.prepare_steps(request[1])
             act: Callable[[int, Any], Any] = episodes.reset if request[0] == "reset" else episodes.step
             for number, argument in request[1]:
                 conn.send_bytes(_pickled(act(number, argument)))

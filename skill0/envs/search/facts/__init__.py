@@ -1,0 +1,1 @@
+"""The world of facts: true passages and questions about countries and cities, without a download."""
