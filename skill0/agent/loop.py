@@ -18,7 +18,8 @@ from typing import Protocol
 
 from skill0.agent.policy import EpisodeState, PastTurn, Policy, PolicyInput, PolicyOutput, Sampling
 from skill0.agent.prompting import blank_input, build_input
-from skill0.agent.reply import action_mask, parse_reply
+from skill0.agent.reply import ParsedReply, action_mask, parse_reply
+from skill0.agent.search_turns import parse_search_reply
 from skill0.agent.settings import AgentSettings
 from skill0.agent.trajectory import FAILURE, INFRASTRUCTURE, SUCCESS, RolloutGroup, Trajectory, Turn
 from skill0.context import ContextRenderer
@@ -135,12 +136,7 @@ class AgentLoop:
 
     def _take_reply(self, episode: _Episode, item: PolicyInput, output: PolicyOutput) -> None:
         """The turn that a reply makes; the factor it asks for is kept for the next page."""
-        reply = parse_reply(
-            output.text,
-            admissible=episode.seen.admissible,
-            asks_compression=self.settings.prompt_template.asks_compression,
-            require_think=self.settings.require_think,
-        )
+        reply = self._parse(output.text, episode.seen.admissible)
         visual_tokens = 0 if item.page is None else item.page.visual_tokens
         episode.compression = reply.compression or 1.0
         episode.turns.append(
@@ -160,6 +156,14 @@ class AgentLoop:
                 visual_tokens=visual_tokens,
                 state=item.state,
             )
+        )
+
+    def _parse(self, text: str, admissible: Sequence[str] | None) -> ParsedReply:
+        template, think = self.settings.prompt_template, self.settings.require_think
+        if template.reply_form == "search":
+            return parse_search_reply(text, asks_compression=template.asks_compression, require_think=think)
+        return parse_reply(
+            text, admissible=admissible, asks_compression=template.asks_compression, require_think=think
         )
 
     def _take_result(self, episode: _Episode, result: StepResult | EnvFailure) -> None:

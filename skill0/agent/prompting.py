@@ -8,8 +8,10 @@ page or a template looks (see `skill0.context`). Tests: tests/agent/test_prompti
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from skill0.agent.policy import EpisodeState, PastTurn, PolicyInput
+from skill0.agent.search_turns import past_searches, search_segments, search_text
 from skill0.agent.settings import AgentSettings
 from skill0.context import ContextRenderer, PromptFields, Segment, fill
 from skill0.errors import ConfigError
@@ -29,31 +31,53 @@ def build_input(
         RenderError: the skills do not fit the page's limit on visual tokens.
     """
     style = settings.style.compressed(compression) if compression > 1 else settings.style
-    history = state.history[-settings.history_length :] if settings.history_in != "none" else ()
+    shown = settings.history_length if settings.history_in != "none" else 0
+    history = _history(state, shown, settings.prompt_template.reply_form)
     skills = state.skills if settings.skills_in != "none" else ()
     segments: list[Segment] = []
     if settings.skills_in == "image":
         segments += skill_segments(skills, settings.skill_form, style.columns)
     if settings.history_in == "image":
-        segments += history_segments(history)
+        segments += history.segments
     system, text = fill(
         settings.prompt_template,
         PromptFields(
             instruction=state.observation.instruction,
-            observation=state.observation.text,
+            observation=history.observation,
             step=state.step + 1,
-            history_length=len(history),
+            history_length=history.length,
             admissible=state.observation.admissible,
             status=state.observation.status,
             skills_text=skills_text(skills, settings.skill_form) if settings.skills_in == "text" else "",
-            history_text=history_text(history) if settings.history_in == "text" else "",
+            history_text=history.text if settings.history_in == "text" else "",
             skills_in_image=settings.skills_in == "image" and bool(skills),
-            history_in_image=settings.history_in == "image" and bool(history),
+            history_in_image=settings.history_in == "image" and history.length > 0,
         ),
     )
     # Every prompt of a run has an image or none has: without skills and history the page is blank.
     page = renderer.page(segments, style) if settings.shows_page else None
     return PolicyInput(system, text, page, seed, state)
+
+
+@dataclass(frozen=True)
+class _History:
+    """The steps that a prompt shows, how many they are, and the observation that stands beside them."""
+
+    length: int
+    segments: list[Segment]
+    text: str
+    observation: str
+
+
+def _history(state: EpisodeState, length: int, reply_form: str) -> _History:
+    """The last `length` steps, as episodes of this form tell them."""
+    if reply_form == "search":
+        turns = past_searches(state, length) if length else []
+        # The newest information is part of what was searched, wherever that is shown.
+        beside = state.observation.text if not length else ""
+        return _History(len(turns), search_segments(turns), search_text(turns), beside)
+    past = state.history[-length:] if length else ()
+    return _History(len(past), history_segments(past), history_text(past), state.observation.text)
 
 
 def blank_input(settings: AgentSettings, renderer: ContextRenderer) -> PolicyInput:

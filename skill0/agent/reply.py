@@ -64,8 +64,22 @@ def parse_reply(
         asks_compression: whether the prompt asked for a compression factor.
         require_think: whether a reply without reasoning is invalid.
     """
-    spans, problems = _find_tags(text)
+    spans, problems = find_tags(text)
     action, action_span = _read_action(text, spans, problems, admissible)
+    think, compression = read_rest(text, spans, problems, action_span, asks_compression, require_think)
+    return ParsedReply(action, compression, think, not problems, tuple(problems), action_span)
+
+
+def read_rest(
+    text: str,
+    spans: dict[str, tuple[int, int]],
+    problems: list[str],
+    action_span: tuple[int, int] | None,
+    asks_compression: bool,
+    require_think: bool,
+) -> tuple[str | None, float | None]:
+    """What a reply says beside its action, whatever the form of that: its reasoning and its compression
+    factor. What is wrong with them, and with the text as a whole, is added to `problems`."""
     think = _content(text, spans.get("think"))
     if require_think and not (think or "").strip() and _is_fine("think", problems):
         problems.append("the think tag is missing" if think is None else "the think tag is empty")
@@ -75,7 +89,7 @@ def parse_reply(
     imitation = _IMITATION.search(text)
     if imitation:
         problems.append(f"the text imitates another speaker: {_shorten(imitation[0].strip())!r}")
-    return ParsedReply(action, compression, think, not problems, tuple(problems), action_span)
+    return think, compression
 
 
 def action_mask(token_spans: Sequence[tuple[int, int]], span: tuple[int, int] | None) -> tuple[bool, ...]:
@@ -88,12 +102,14 @@ def action_mask(token_spans: Sequence[tuple[int, int]], span: tuple[int, int] | 
     return tuple(start < span[1] and span[0] < end for start, end in token_spans)
 
 
-def _find_tags(text: str) -> tuple[dict[str, tuple[int, int]], list[str]]:
+def find_tags(text: str, names: Sequence[str] = TAGS) -> tuple[dict[str, tuple[int, int]], list[str]]:
     """The content span of every tag that is opened and closed exactly once; what is wrong with the tags."""
-    places: dict[str, list[tuple[str, int, int]]] = {name: [] for name in TAGS}
+    places: dict[str, list[tuple[str, int, int]]] = {name: [] for name in names}
     order: list[str] = []
     for match in _TAG.finditer(text):
         slash, name = match.groups()
+        if name not in places:
+            continue
         places[name].append((slash, match.start(), match.end()))
         order.append(name)
     spans, problems = {}, []

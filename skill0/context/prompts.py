@@ -33,6 +33,9 @@ FIELDS = frozenset(
 """Names a template may use: the fields of `PromptFields`, the sentences on the image and on compression."""
 
 
+REPLY_FORMS = ("action", "search")
+
+
 @dataclass(frozen=True)
 class PromptFields:
     """What fills a template at one turn.
@@ -61,7 +64,8 @@ class PromptTemplate:
     `user` are sections joined by `separator`; fields stand in braces. `image_of_skills`, `image_of_history`
     are the sentences that `{image}` consists of when the page shows them; `compression_request` is what
     `{compression}` says when `asks_compression`. `admissible_form` words one admissible action and
-    `admissible_separator` joins them.
+    `admissible_separator` joins them. `reply_form` is one of `REPLY_FORMS`: whether replies give an action
+    in an action tag, or search and answer in tags of these names.
     """
 
     name: str
@@ -74,8 +78,13 @@ class PromptTemplate:
     compression_request: str = ""
     admissible_form: str = "{}"
     admissible_separator: str = "\n"
+    reply_form: str = "action"
 
     def __post_init__(self) -> None:
+        if self.reply_form not in REPLY_FORMS:
+            raise ConfigError(
+                f"prompt template {self.name!r}: reply_form={self.reply_form!r} must be one of {REPLY_FORMS}"
+            )
         for section in (self.system, *self.user):
             unknown = set(_FIELD.findall(section)) - FIELDS
             if unknown:
@@ -184,7 +193,47 @@ OFFICIAL = PromptTemplate(
 """For a tiny policy in official games, whose rooms are long to tell: without the observation, of which the
 status line holds everything, the commands that were refused too."""
 
-TEMPLATES = (ALFWORLD, HOUSEHOLD, OFFICIAL)
+SEARCH = PromptTemplate(
+    name="search",
+    system="You answer questions. You can search a collection of passages before you answer.",
+    user=(
+        "Your question: {instruction}\nThis is step {step}.",
+        "{image}",
+        "Skills learned with questions like this one:\n{skills_text}",
+        "What you searched for and found:\n{history_text}",
+        "Steps shown to you: the last {history_length}.",
+        "What your last search found:\n{observation}",
+        "First think, between <think> and </think>: what is known already, and what is still missing? Then do"
+        " one thing. If something is missing, give a query between <search> and </search>; the passages it"
+        " finds will be shown to you. If you know the answer, give it between <answer> and </answer>, in as"
+        " few words as possible and without an explanation. Never do both.",
+        "{compression}",
+    ),
+    image_of_skills="The image holds skills, in black, that were learned with questions like this one.",
+    image_of_history="The image holds your searches so far, oldest first: queries in blue, the information"
+    " they found in red. Where it says [.. n earlier ..], older ones were left out.",
+    compression_request=ALFWORLD.compression_request,
+    reply_form="search",
+)
+"""For Qwen2.5-VL-Instruct models that search. The fields are those of SKILL0's search prompts."""
+
+QUESTION = PromptTemplate(
+    name="question",
+    system="",
+    user=(
+        "know: {skills_text}",
+        "before: {history_text}",
+        "task: {instruction}",
+        "see: {observation}",
+        "{compression}",
+    ),
+    separator=" | ",
+    compression_request="factor",
+    reply_form="search",
+)
+"""As few words as possible, for a tiny policy that searches."""
+
+TEMPLATES = (ALFWORLD, HOUSEHOLD, OFFICIAL, SEARCH, QUESTION)
 
 
 def template_named(name: str) -> PromptTemplate:
