@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from skill0.commands import data, render, skills
-from skill0.errors import Skill0Error
+from skill0.errors import ConfigError, Skill0Error
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -76,8 +76,12 @@ def warmup(
 def evaluate(
     policy: Annotated[
         str,
-        typer.Argument(help="A model folder, shipped/household, a Hub name, or 'random', the baseline."),
+        typer.Argument(
+            help="A model folder, shipped/household, a Hub name, or 'random', the baseline; in search "
+            "'scripted', or one of scripted/random, /title, /question and /gold."
+        ),
     ],
+    env: Annotated[str, typer.Option(help="alfworld (the default) or search.")] = "alfworld",
     games: Annotated[
         Path | None,
         typer.Option(help="A packed store or $ALFWORLD_DATA; generated households when not given."),
@@ -101,6 +105,17 @@ def evaluate(
         int | None,
         typer.Option(help="One convention for all households; else 0, with --arms a new one for each."),
     ] = None,
+    questions: Annotated[
+        list[Path] | None,
+        typer.Option(help="In search: a file of questions, may be repeated; else held-out facts."),
+    ] = None,
+    corpus: Annotated[
+        Path | None, typer.Option(help="In search: their passages, a file or a folder with an index.")
+    ] = None,
+    passages: Annotated[int, typer.Option(help="In search: passages for a query.")] = 3,
+    published: Annotated[
+        bool, typer.Option("--published", help="In search: score, show and sort questions as published.")
+    ] = False,
     seed: Annotated[int, typer.Option(help="Seed of households and sampling.")] = 0,
     temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
     workers: Annotated[int, typer.Option(help="Environment processes; 0 runs them in this one.")] = 2,
@@ -108,9 +123,19 @@ def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole report here.")] = None,
 ) -> None:
     """Every task of a split exactly once: without skills and, given a bank, with them; or under --arms."""
+    if env == "search":
+        from skill0.commands.evaluate_search import SearchEvaluation, evaluate_search, search_settings
+
+        wanted = SearchEvaluation(
+            tuple(questions or ()), corpus, skills, tasks, published, search_settings(passages, published),
+            seed, temperature, workers, batch_size,
+        )  # fmt: skip
+        return evaluate_search(policy, wanted, json_file)
+    if env != "alfworld" or questions or corpus is not None or published:
+        raise ConfigError(f"--env {env}: must be alfworld, or search, which alone has questions and a corpus")
     from skill0.commands.evaluate import evaluate_policy
 
-    evaluate_policy(
+    return evaluate_policy(
         policy, games=games, split=split, skills=skills, tasks=tasks,
         kind=kind, arms=arms.split(",") if arms else (), convention_seed=convention_seed, seed=seed,
         temperature=temperature, workers=workers, batch_size=batch_size, json_file=json_file,

@@ -63,10 +63,8 @@ def evaluate_policy(
     households = HouseholdSettings(kind=kind)  # type: ignore[arg-type]  (it checks)
     own = bool(arms) and convention_seed is None
     convention = None if own else sample_convention(convention_seed or 0, households)
-    settings = _agent_settings(policy)
-    player = _policy(policy, batch_size)
-    reply_tokens = _SHIPPED_REPLY_TOKENS if is_shipped(policy) else _REPLY_TOKENS
-    sampling = Sampling(temperature, max_new_tokens=reply_tokens)
+    player, settings = load_player(policy, batch_size, AgentSettings())
+    sampling = Sampling(temperature, max_new_tokens=reply_tokens(policy))
     env = AlfWorldEnvFactory(max_steps=settings.max_steps, cache_dir=str(default_cache_dir()))
     chosen = _games(games, split, tasks, households, convention, seed)
     with EnvPool(env, workers=workers) as pool:
@@ -78,15 +76,15 @@ def evaluate_policy(
         else:
             every = tasks_from(chosen)
             report = evaluate(
-                AgentLoop(player, pool, settings), every, _arms(skills, every), sampling=sampling, seed=seed,
-                batch_size=batch_size, progress=True,
+                AgentLoop(player, pool, settings), every, arms_of(skills, every), sampling=sampling,
+                seed=seed, batch_size=batch_size, progress=True,
             )  # fmt: skip
     Console().print(_by_arm(report) if arms else report.table())
     if json_file is not None:
         json_file.write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
 
 
-def _arms(skills: Path | None, tasks: Sequence[Task]) -> dict[str, Arm]:
+def arms_of(skills: Path | None, tasks: Sequence[Task]) -> dict[str, Arm]:
     """The plain arm and, given a bank, the arm with all files that serve a task."""
     arms: dict[str, Arm] = {WITHOUT: lambda task: ()}
     if skills is not None:
@@ -126,17 +124,22 @@ def _games(
     return generate_games(count or HOUSEHOLDS, seed, households, convention, split="evaluation")
 
 
-def _agent_settings(policy: str) -> AgentSettings:
-    """How the policy was prompted in training; a model from the Hub gets the defaults."""
+def load_player(policy: str, batch_size: int, untold: AgentSettings) -> tuple[Policy, AgentSettings]:
+    """A policy by its name, and how it was prompted in training; a model from the Hub does not tell and
+    gets the settings given."""
     if policy == "random":
-        return AgentSettings(require_think=False, skills_in="none", history_in="none")
+        return RandomPolicy(), AgentSettings(require_think=False, skills_in="none", history_in="none")
     folder = policy_folder(policy)
-    return AgentSettings.load(folder) if folder.is_dir() else AgentSettings()
+    settings = AgentSettings.load(folder) if folder.is_dir() else untold
+    return _policy(policy, batch_size), settings
+
+
+def reply_tokens(policy: str) -> int:
+    """The longest reply that a policy may need."""
+    return _SHIPPED_REPLY_TOKENS if is_shipped(policy) else _REPLY_TOKENS
 
 
 def _policy(name: str, batch_size: int) -> Policy:
-    if name == "random":
-        return RandomPolicy()
     from transformers.utils import logging
 
     from skill0.policy import TransformersPolicy, load_policy

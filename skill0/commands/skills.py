@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from skill0.skills.skill import EVERY_TASK_TYPE
+
 if TYPE_CHECKING:
     from skill0.envs.alfworld import AlfWorldEnv, Game
     from skill0.skills import SkillBank
@@ -76,16 +78,24 @@ def lint(
     ] = 3,
     lenient: LenientOption = False,
 ) -> None:
-    """Check a bank against the commands that the live engine offers. Exits with 1 when something is found."""
+    """Check a bank against the commands that the live engine offers. Exits with 1 when something is found.
+
+    A bank for searching has no commands to name, and is checked without the engine.
+    """
     from skill0.envs.alfworld import TASK_TYPES, HouseholdSettings, generate_games
+    from skill0.envs.search import TASK_TYPES as SEARCH_TASK_TYPES
     from skill0.skills import lint as lint_bank
 
     bank = _load(path, lenient)
     games: list[Game] = []
+    declared = {kind for file in bank for kind in file.task_types} - {EVERY_TASK_TYPE}
+    if declared and declared <= set(SEARCH_TASK_TYPES):
+        games_per_type = 0
     for size in ("small", "medium"):
         settings = HouseholdSettings(size=size)
-        games += generate_games(games_per_type * len(TASK_TYPES), seed=0, settings=settings)
-    commands = live_commands(games)
+        if games_per_type:
+            games += generate_games(games_per_type * len(TASK_TYPES), seed=0, settings=settings)
+    commands = live_commands(games) if games else []
     findings = lint_bank(bank, commands)
     for finding in findings:
         typer.echo(str(finding))

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 
 GAMES_VARIABLE = "ALFWORLD_DATA"
 
+FACTS_QUESTIONS = 2000
+"""Training questions when `env="search"` is given without tasks."""
+
 
 def resolve_env(env: str | Callable[[], TextEnv] | None, args: Skill0Config) -> Callable[[], TextEnv]:
     """A function that makes one environment. Raises `ConfigError` for a name that is not known."""
@@ -39,13 +42,23 @@ def resolve_env(env: str | Callable[[], TextEnv] | None, args: Skill0Config) -> 
         from skill0.envs.alfworld import AlfWorldEnvFactory
 
         return AlfWorldEnvFactory(max_steps=args.max_turns)
+    if env == "search":
+        from skill0.envs.search import SearchEnvFactory, SearchSettings
+        from skill0.envs.search.engines import index_facts
+        from skill0.envs.search.facts.world import build_facts
+        from skill0.training.search_world import TURNS, check_template
+
+        check_template(args.template)
+        turns = min(args.max_turns, TURNS)
+        return SearchEnvFactory(index_facts(build_facts()), SearchSettings(turns))
     raise ConfigError(
-        f'env={env!r} must be "alfworld" or a function that makes an environment (see check_env)'
+        f'env={env!r} must be "alfworld", "search" or a function that makes an environment (see check_env)'
     )
 
 
 def resolve_tasks(tasks: Sequence[Task] | None, env: object) -> list[Task]:
-    """The training tasks: those given, or for "alfworld" the train split in $ALFWORLD_DATA.
+    """The training tasks: those given, for "alfworld" the train split in $ALFWORLD_DATA, for "search"
+    questions of the world of facts.
 
     Raises `ConfigError` when there are none, or when an id occurs twice.
     """
@@ -59,6 +72,11 @@ def resolve_tasks(tasks: Sequence[Task] | None, env: object) -> list[Task]:
         from skill0.envs.alfworld import load_games, tasks_from
 
         tasks = tasks_from(load_games(path, "train"))
+    if tasks is None and env == "search":
+        from skill0.envs.search import tasks_from
+        from skill0.envs.search.facts.world import build_facts
+
+        tasks = tasks_from(build_facts().split(FACTS_QUESTIONS, 0, 0)[0])
     found = list(tasks or ())
     if not found:
         raise ConfigError("no tasks: `tasks` must hold at least one task to train on")

@@ -21,6 +21,8 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from skill0.envs.alfworld.households import HouseholdSettings
+from skill0.envs.search.env import SearchSettings
+from skill0.envs.search.facts.world import FactsSettings
 from skill0.errors import ConfigError
 from skill0.policy.shipped import is_shipped
 from skill0.policy.tiny import TinyPolicySettings
@@ -39,11 +41,60 @@ _STRICT = ConfigDict(extra="forbid")
 _PATHS = (
     ("output_dir",),
     ("environment", "games"),
+    ("environment", "search", "train"),
+    ("environment", "search", "validation"),
+    ("environment", "search", "heldout"),
+    ("environment", "search", "corpus"),
     ("skills", "bank"),
     ("skills", "bank_for_games"),
     ("evaluation", "recorded"),
 )
-"""Keys whose values are paths, relative to the file that names them."""
+"""Keys whose values are paths or lists of them, relative to the file that names them."""
+
+
+@dataclass(frozen=True)
+class SearchSection:
+    """Questions to search for, instead of games: those of the world of facts, or files of questions with a
+    corpus.
+
+    Args:
+        facts (`FactsSettings`):
+            The world of facts, when there are no files.
+        train, validation, heldout (`tuple[str, ...]`, *optional*):
+            Files of questions. Validation questions are taken out of the training data when not given.
+        corpus (`str`, *optional*):
+            The passages of the files' questions: a file, or a folder with an index.
+        passages (`int`, *optional*, defaults to `3`):
+            Passages that a search is answered with.
+        information_form (`str`, *optional*, defaults to `"plain"`):
+            How they are shown: "plain" or "json".
+        published_scoring, published_types (`bool`, *optional*, defaults to `False`):
+            Score episodes, and sort questions by task type, with the faults of the published code.
+    """
+
+    __pydantic_config__ = _STRICT
+
+    facts: FactsSettings = field(default_factory=FactsSettings)
+    train: tuple[str, ...] = ()
+    validation: tuple[str, ...] = ()
+    heldout: tuple[str, ...] = ()
+    corpus: str | None = None
+    passages: int = 3
+    information_form: str = "plain"
+    published_scoring: bool = False
+    published_types: bool = False
+
+    def __post_init__(self) -> None:
+        given = [name for name in ("train", "validation", "heldout", "corpus") if getattr(self, name)]
+        if given and not (self.train and self.heldout and self.corpus):
+            raise ConfigError(
+                f"environment.search: files need all of train, heldout and corpus; given: {', '.join(given)}"
+            )
+        self.settings(1)
+
+    def settings(self, max_steps: int) -> SearchSettings:
+        """How questions are played. Raises `ConfigError` for a value out of range."""
+        return SearchSettings(max_steps, self.passages, self.information_form, self.published_scoring)
 
 
 @dataclass(frozen=True)
@@ -61,6 +112,8 @@ class EnvironmentSection:
             How many tasks of each set; validation tasks are taken out of the training data.
         heldout_split (`str`, *optional*, defaults to `"valid_seen"`):
             The split of `games` that the held-out tasks come from.
+        search (`SearchSection`, *optional*):
+            Questions to search for, instead of games and households.
     """
 
     __pydantic_config__ = _STRICT
@@ -72,8 +125,11 @@ class EnvironmentSection:
     validation_tasks: int = 24
     heldout_tasks: int = 48
     heldout_split: str = "valid_seen"
+    search: SearchSection | None = None
 
     def __post_init__(self) -> None:
+        if self.search is not None and self.games is not None:
+            raise ConfigError("environment: questions to search for, or games; not both")
         for name in ("train_tasks", "validation_tasks", "heldout_tasks"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"environment.{name} must be at least 1, got {getattr(self, name)}")
@@ -168,7 +224,10 @@ class Recipe:
     evaluation: EvaluationSection = field(default_factory=EvaluationSection)
 
     def as_dict(self) -> dict[str, Any]:
-        return dataclasses.asdict(self)
+        content = dataclasses.asdict(self)
+        if self.environment.search is None:  # as recipes were before there was search, and so their digests
+            del content["environment"]["search"]
+        return content
 
     @property
     def digest(self) -> str:
@@ -251,12 +310,19 @@ def _base_content(path: Path, text: str, named: Any, instead: str | Path | None)
         for name in sections:
             section = section.get(name) or {}
         if section.get(key):
-            section[key] = str((base.parent / section[key]).resolve())
+            section[key] = _resolved(base.parent, section[key])
     policy = content.get("policy") or {}
     for key in ("model", "model_for_games"):
         if policy.get(key) and _is_folder(base.parent, policy[key]):
             policy[key] = str((base.parent / policy[key]).resolve())
     return content
+
+
+def _resolved(folder: Path, paths: Any) -> Any:
+    """A path, or each of several, made absolute."""
+    if isinstance(paths, (list, tuple)):
+        return tuple(_resolved(folder, path) for path in paths)
+    return str((folder / paths).resolve())
 
 
 def _merged(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]:
@@ -294,6 +360,12 @@ def _with_overrides(
     chosen_bank = bank.bank_for_games if chosen_games and bank.bank_for_games else bank.bank
     if not chosen_bank and not skills:
         raise ConfigError("skills.bank: a recipe must name the skill bank to learn from")
+    search = environment.search
+    if search is not None:
+        if games:
+            raise ConfigError("games cannot replace questions: this recipe searches (environment.search)")
+        paths = {name: getattr(search, name) for name in ("train", "validation", "heldout", "corpus")}
+        search = dataclasses.replace(search, **{n: _resolved(folder, p) for n, p in paths.items() if p})
     policy = recipe.policy
     model = policy.model_for_games if chosen_games and policy.model_for_games else policy.model
     if _is_folder(folder, model):
@@ -304,7 +376,7 @@ def _with_overrides(
         recipe,
         output_dir=str(Path(output_dir).resolve()) if output_dir else beside(recipe.output_dir),
         seed=recipe.seed if seed is None else seed,
-        environment=dataclasses.replace(environment, games=chosen_games),
+        environment=dataclasses.replace(environment, games=chosen_games, search=search),
         skills=dataclasses.replace(
             bank, bank=str(Path(skills).resolve()) if skills else beside(chosen_bank), bank_for_games=None
         ),

@@ -18,7 +18,7 @@ from rich.console import Console
 
 from skill0.agent import AgentSettings
 from skill0.envs import EnvPool
-from skill0.envs.alfworld import Game, generate_games, load_games
+from skill0.envs.alfworld import AlfWorldEnvFactory, Game, generate_games, load_games
 from skill0.errors import ConfigError
 from skill0.training.corrections import CORRECTED, CorrectionSettings, collect_corrections, together
 from skill0.training.demonstrations import Demonstrations, collect_demonstrations
@@ -64,7 +64,7 @@ class WarmedUp:
 def warmup_digest(recipe: Recipe, section: WarmupSection, agent: AgentSettings) -> str:
     """sha256 over all that sets one warm-up apart from another, but for the seed: households or games, the
     policy's shape, what is demonstrated and how it is learnt, and the prompts."""
-    environment = asdict(recipe.environment)
+    environment = recipe.as_dict()["environment"]
     prompts = asdict(replace(agent, max_steps=1, invalid_action_penalty=0.0))
     # Settings that came later leave the digest as it was where they change nothing.
     later = {"joiner": None, "compression": "atlas", "shrink": 1.0}
@@ -118,6 +118,7 @@ def demonstrated_games(recipe: Recipe, count: int, world: World) -> list[Game]:
 
 
 def _pool(world: World, max_steps: int) -> EnvPool:
+    assert isinstance(world.env, AlfWorldEnvFactory), "recipes that search have no warm-up"
     return EnvPool(replace(world.env, max_steps=max(max_steps, world.env.max_steps)), workers=WORKERS)
 
 

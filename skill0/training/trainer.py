@@ -73,9 +73,11 @@ class Skill0Trainer(GRPOTrainer):
         args ([`Skill0Config`], *optional*):
             All settings.
         env (`str` or `Callable[[], TextEnv]`):
-            `"alfworld"`, or a function that makes one environment. With `env_workers` it must be picklable.
+            `"alfworld"`, `"search"` (the world of facts), or a function that makes one environment. With
+            `env_workers` it must be picklable.
         tasks (sequence of `Task`, *optional*):
-            What to train on. For `"alfworld"` it defaults to the train split in `$ALFWORLD_DATA`.
+            What to train on. For `"alfworld"` it defaults to the train split in `$ALFWORLD_DATA`, for
+            `"search"` to questions of the world of facts.
         skills (`str`, `Path` or `SkillBank`, *optional*):
             The skill bank. Without one, this is GRPO on episodes.
         grouping (`Grouping`, *optional*):

@@ -6,6 +6,7 @@ import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from skill0.envs.alfworld import (
     AlfWorldEnvFactory,
@@ -17,10 +18,13 @@ from skill0.envs.alfworld import (
     tasks_from,
 )
 from skill0.envs.base import Task
+from skill0.envs.search import SearchEnvFactory
 from skill0.errors import ConfigError, GameStoreError
 from skill0.skills import Grouping, SkillBank, group_by_relevance
 from skill0.training.recipe import EnvironmentSection, Recipe
 from skill0.training.searching_expert import facts_of
+
+GameOrTask = TypeVar("GameOrTask", Game, Task)
 
 
 @dataclass(frozen=True)
@@ -36,7 +40,7 @@ class World:
     heldout: tuple[Task, ...]
     bank: SkillBank
     grouping: Grouping
-    env: AlfWorldEnvFactory
+    env: AlfWorldEnvFactory | SearchEnvFactory
     convention: Mapping[str, str]
 
 
@@ -45,10 +49,15 @@ def build_world(recipe: Recipe) -> World:
 
     Raises:
         GameStoreError: there are no games, or fewer than the recipe asks for.
+        EnvError, RetrievalError: the questions or passages of a recipe that searches cannot be had.
         SkillError, GroupingError: the bank cannot be read, or leaves a task type unserved.
         ConfigError: the bank's facts contradict the households' convention.
     """
     environment = recipe.environment
+    if environment.search is not None:
+        from skill0.training.search_world import search_world
+
+        return search_world(recipe, environment.search)
     convention: Mapping[str, str] = {}
     if environment.games is None:
         convention = sample_convention(environment.convention_seed, environment.households)
@@ -101,16 +110,16 @@ def _from_store(recipe: Recipe, path: str) -> tuple[list[Game], list[Game], list
     return train, validation, spread(heldout, environment.heldout_tasks, recipe.seed)
 
 
-def spread(games: Sequence[Game], count: int, seed: int) -> list[Game]:
+def spread(games: Sequence[GameOrTask], count: int, seed: int) -> list[GameOrTask]:
     """`count` games drawn without replacement (all, if there are fewer), the task types in turn as long as
-    each has games left."""
-    piles: dict[str, list[Game]] = defaultdict(list)
+    each has games left. The same for tasks."""
+    piles: dict[str, list[GameOrTask]] = defaultdict(list)
     for game in games:
         piles[game.task_type].append(game)
     draw = random.Random(f"spread {seed}")
     for name in sorted(piles):
         draw.shuffle(piles[name])
-    chosen: list[Game] = []
+    chosen: list[GameOrTask] = []
     while len(chosen) < min(count, len(games)):
         for name in sorted(piles):
             if piles[name] and len(chosen) < count:

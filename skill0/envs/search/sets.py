@@ -232,5 +232,7 @@ def _saved(path: Path) -> Iterator[Mapping[str, Any]]:
     except (OSError, ValueError) as error:
         raise EnvError(f"{path}: not a data set written by save_to_disk: {error}") from error
     if not isinstance(loaded, Dataset):
-        raise EnvError(f"{path}: holds several splits ({', '.join(loaded)}); give the folder of one of them")
+        raise EnvError(
+            f"{path}: holds several splits ({', '.join(map(str, loaded))}); give the folder of one of them"
+        )
     yield from loaded  # type: ignore[misc]

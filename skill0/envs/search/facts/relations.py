@@ -159,7 +159,7 @@ COUNTRY_RELATIONS = (
         "In {year} the population of {subject} was estimated at {value}.",
         ("What was the estimated population of {subject} in {year}?",),
         "",
-        "population",
+        "people population",
         comparisons=(
             Comparison(
                 (

@@ -101,10 +101,15 @@ def _measured(figure: str, unit: str, short: str) -> Value:
     return Value(f"{figure} {unit}", (f"{figure} {short}", figure), _number(figure))
 
 
+_STOP_WORDS = {"an", "as", "at", "be", "by", "if", "in", "is", "it", "no", "of", "on", "or", "to"}
+
+
 def read_domain(book: str, geonames: str) -> Value | None:
-    return (
-        Value(book, (book.lstrip("."),)) if book == geonames and re.fullmatch(r"\.[a-z]{2}", book) else None
-    )
+    """An internet country code. Where it is an English word that engines leave out, nobody can search for
+    it."""
+    if book != geonames or not re.fullmatch(r"\.[a-z]{2}", book):
+        return None
+    return Value(book, (book[1:],), shared=book[1:] in _STOP_WORDS)
 
 
 def _value(text: str, aliases: list[str]) -> Value:

@@ -1,0 +1,154 @@
+"""`skill0 evaluate --env search`: a model or scripted players on questions, per question set."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from skill0.agent import AgentLoop, AgentSettings, Sampling
+from skill0.context import PageStyle
+from skill0.envs import EnvPool
+from skill0.envs.search import Question, SearchEnvFactory, SearchSettings, tasks_from
+from skill0.envs.search.env import shared_retriever
+from skill0.errors import ConfigError
+from skill0.evaluation import EvaluationReport, evaluate
+from skill0.evaluation.search_players import PLAYERS, search_player
+from skill0.evaluation.search_report import SetFigures, search_figures, search_table
+
+SCRIPTED = "scripted"
+"""The policy's name for all scripted players; `scripted/gold` is one of them."""
+
+QUESTIONS = 400
+"""Questions of the world of facts when no number is given."""
+
+
+@dataclass(frozen=True)
+class SearchEvaluation:
+    """What to evaluate on, and how.
+
+    `questions` are files, none for held-out questions of the world of facts; `corpus` a file of passages
+    or a folder with an index, needed with files of questions.
+    """
+
+    questions: tuple[Path, ...] = ()
+    corpus: Path | None = None
+    skills: Path | None = None
+    tasks: int | None = None
+    published_types: bool = False
+    settings: SearchSettings = field(default_factory=SearchSettings)
+    seed: int = 0
+    temperature: float = 0.0
+    workers: int = 0
+    batch_size: int = 64
+
+
+def evaluate_search(policy: str, wanted: SearchEvaluation, json_file: Path | None = None) -> None:
+    """Print the table of figures, and write them and the reports as JSON if asked for."""
+    console = Console()
+    if not console.is_terminal:
+        console.width = 110
+    questions, source = _questions_and_source(wanted, console)
+    by_id = {task.id: task.payload for task in tasks_from(questions)}
+    env = SearchEnvFactory(source, wanted.settings)
+    retriever = shared_retriever(env.source, env.cache_size)
+    rows: list[tuple[str, SetFigures]] = []
+    reports: dict[str, EvaluationReport] = {}
+    with EnvPool(env, workers=wanted.workers) as pool:
+        for name in _policies(policy):
+            reports[name] = report = _play(name, questions, pool, wanted)
+            for arm in report.arms:
+                label = name.removeprefix(f"{SCRIPTED}/")
+                label = label if len(report.arms) == 1 else f"{label}, {arm.name}"
+                figures = search_figures(arm, by_id, retriever, wanted.settings.passages)
+                rows += [(label, figure) for figure in figures]
+    console.print(search_table(rows, wanted.settings.passages))
+    console.print(f"retrieval: {retriever.misses} queries searched, {retriever.hits} answered from memory")
+    if json_file is not None:
+        content: dict[str, Any] = {
+            "figures": [{"policy": name, **figures.to_json()} for name, figures in rows],
+            "reports": {name: report.to_json() for name, report in reports.items()},
+        }
+        json_file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+
+
+def search_settings(passages: int, published: bool) -> SearchSettings:
+    """How questions are played: our way, or as SKILL0's code has it."""
+    form = "json" if published else "plain"
+    return SearchSettings(passages=passages, information_form=form, published_scoring=published)
+
+
+def _policies(policy: str) -> list[str]:
+    if policy == SCRIPTED:
+        return [f"{SCRIPTED}/{player}" for player in PLAYERS]
+    return [policy]
+
+
+def _play(
+    name: str, questions: Sequence[Question], pool: EnvPool, wanted: SearchEvaluation
+) -> EvaluationReport:
+    from skill0.commands.evaluate import arms_of, load_player, reply_tokens
+
+    tasks = tasks_from(questions)
+    if name.startswith(f"{SCRIPTED}/"):
+        player = search_player(name.partition("/")[2], questions, wanted.seed)
+        settings = AgentSettings(template="search", skills_in="none", history_in="none")
+        arms = arms_of(None, tasks)
+    else:
+        player, settings = load_player(name, wanted.batch_size, _model_settings())
+        arms = arms_of(wanted.skills, tasks)
+    if settings.prompt_template.reply_form != "search":
+        raise ConfigError(
+            f"{name} was trained with the template {settings.template!r}, which does not search"
+        )
+    loop = AgentLoop(player, pool, replace(settings, max_steps=wanted.settings.max_steps))
+    return evaluate(
+        loop, tasks, arms, sampling=Sampling(wanted.temperature, max_new_tokens=reply_tokens(name)),
+        seed=wanted.seed, batch_size=wanted.batch_size, progress=True,
+    )  # fmt: skip
+
+
+def _model_settings() -> AgentSettings:
+    """How a model is prompted that does not say how it was trained: the paper's page for Search-QA."""
+    return AgentSettings(
+        template="search", style=PageStyle("6x12", 560), history_length=4, invalid_action_penalty=0.01
+    )
+
+
+def _questions_and_source(wanted: SearchEvaluation, console: Console) -> tuple[list[Question], Any]:
+    """The questions to play, and where their retriever comes from."""
+    from skill0.envs.search.engines import BM25Folder, index_corpus, index_facts
+    from skill0.envs.search.facts.world import FactsSettings, build_facts
+    from skill0.envs.search.sets import load_questions
+
+    if wanted.questions:
+        if wanted.corpus is None:
+            raise ConfigError(
+                "--questions needs --corpus: a file of passages, or a folder with an index of them"
+            )
+        sets = [load_questions(path, published_types=wanted.published_types) for path in wanted.questions]
+        dropped = sum(found.dropped for found in sets)
+        if dropped:
+            console.print(f"{dropped} questions have no task type by the published rule and are left out")
+        questions = [question for found in sets for question in found.questions]
+        corpus = wanted.corpus
+        source = BM25Folder(str(corpus)) if corpus.is_dir() else index_corpus(corpus)
+        return _drawn(questions, wanted.tasks, wanted.seed), source
+    if wanted.corpus is not None:
+        raise ConfigError("--corpus needs --questions: the world of facts has a corpus of its own")
+    world = build_facts(FactsSettings(seed=wanted.seed))
+    *_, heldout = world.split(0, 0, wanted.tasks or QUESTIONS)
+    return heldout, index_facts(world)
+
+
+def _drawn(questions: list[Question], count: int | None, seed: int) -> list[Question]:
+    """`count` questions in their order, drawn by the seed; all of them when there are no more."""
+    if count is None or count >= len(questions):
+        return questions
+    chosen = sorted(random.Random(f"questions to play {seed}").sample(range(len(questions)), count))
+    return [questions[number] for number in chosen]

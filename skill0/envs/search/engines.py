@@ -1,0 +1,73 @@
+"""Where a search environment's retriever comes from: values that name one, so that worker processes can
+open it.
+
+An index is built once, in the process that asks for it first, and mapped into memory by all others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from skill0.envs.search.facts.world import FactsWorld
+from skill0.errors import RetrievalError
+from skill0.retrieval import Passage, Retriever
+
+
+@dataclass(frozen=True)
+class BM25Folder:
+    """An index in a folder, as `skill0.retrieval.bm25_build.build_bm25` writes it."""
+
+    folder: str
+
+    def __call__(self) -> Retriever:
+        from skill0.retrieval.bm25 import BM25Index
+
+        return BM25Index(self.folder)
+
+
+def default_index_dir() -> Path:
+    """`$SKILL0_CACHE/search`, else `skill0/search` in the user's cache."""
+    own = os.environ.get("SKILL0_CACHE")
+    base = Path(own) if own else Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "skill0"
+    return base / "search"
+
+
+def index_facts(world: FactsWorld, folder: Path | None = None) -> BM25Folder:
+    """The index of a world's passages; built where `folder` has none yet."""
+    return _built(world.passages, world.digest, folder or default_index_dir())
+
+
+def index_corpus(path: Path, folder: Path | None = None) -> BM25Folder:
+    """The index of a corpus file; built where `folder` has none of a file with this content yet.
+
+    Raises:
+        RetrievalError: there is no such file, or a row of it is bad.
+    """
+    from skill0.retrieval.corpus import read_corpus
+
+    if not path.is_file():
+        raise RetrievalError(f"{path}: there is no such corpus")
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return _built(read_corpus(path), digest.hexdigest(), folder or default_index_dir())
+
+
+def _built(passages: Iterable[Passage], digest: str, folder: Path) -> BM25Folder:
+    from skill0.retrieval.bm25 import BM25Index
+    from skill0.retrieval.bm25_build import build_bm25
+
+    place = folder / digest[:16]
+    try:
+        BM25Index(place)
+    except RetrievalError:  # none yet, of another version, or damaged
+        try:
+            build_bm25(passages, place)
+        except OSError:  # another process was faster; what it left must be whole
+            BM25Index(place)
+    return BM25Folder(str(place))

