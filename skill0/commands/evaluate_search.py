@@ -24,6 +24,8 @@ from skill0.evaluation.search_report import SetFigures, search_figures, search_t
 SCRIPTED = "scripted"
 """The policy's name for all scripted players; `scripted/gold` is one of them."""
 
+GOLD = f"{SCRIPTED}/gold"
+
 QUESTIONS = 400
 """Questions of the world of facts when no number is given."""
 
@@ -61,7 +63,11 @@ def evaluate_search(policy: str, wanted: SearchEvaluation, json_file: Path | Non
     reports: dict[str, EvaluationReport] = {}
     with EnvPool(env, workers=wanted.workers) as pool:
         for name in _policies(policy):
-            reports[name] = report = _play(name, questions, pool, wanted)
+            playable = [q for q in questions if q.supporting or q.queries] if name == GOLD else questions
+            if not playable:
+                console.print(f"{name}: no question tells its supporting passages")
+                continue
+            reports[name] = report = _play(name, playable, pool, wanted)
             for arm in report.arms:
                 label = name.removeprefix(f"{SCRIPTED}/")
                 label = label if len(report.arms) == 1 else f"{label}, {arm.name}"

@@ -10,6 +10,7 @@ the answer: it gives the title of the first passage.
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Callable, Sequence
 
 from skill0.agent import PolicyInput, ScriptedPolicy
@@ -20,10 +21,12 @@ from skill0.errors import ConfigError
 
 PLAYERS = ("random", "title", "question", "gold")
 """random: searches for another question. question: searches for its own. title: the same, and answers with
-the first title. gold: one query for each supporting passage; only where a set tells them, else as
-`question`."""
+the first title. gold: one query for each supporting passage, for the questions whose set tells them."""
 
 UNKNOWN = "?"
+
+_FRAME = re.compile(r"</?information>|\bDoc \d+\(Title: ")
+"""What observations say around the passages."""
 
 
 def search_player(name: str, questions: Sequence[Question], seed: int) -> ScriptedPolicy:
@@ -66,7 +69,7 @@ def proved(question: Question, shown: Sequence[str]) -> bool:
     form."""
     if question.supporting:
         return all(any(_shows(text, title) for text in shown) for title in question.supporting)
-    return any(contains_answer(text, question.answers) for text in shown)
+    return any(contains_answer(_FRAME.sub(" ", text), question.answers) for text in shown)
 
 
 def _shows(text: str, title: str) -> bool:

@@ -74,7 +74,8 @@ def search_figures(
     for outcome in arm.outcomes:
         groups.setdefault(questions[outcome.task_id].source, []).append(outcome)
     several = len(groups) > 1
-    if len(arm.task_types) > 1:
+    kinds = {(questions[outcome.task_id].source, outcome.task_type) for outcome in arm.outcomes}
+    if len(kinds) > len(groups):  # else the rows of the sets are those of the task types
         for outcome in sorted(arm.outcomes, key=lambda outcome: arm.task_types.index(outcome.task_type)):
             groups.setdefault(outcome.task_type, []).append(outcome)
     if several:

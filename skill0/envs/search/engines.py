@@ -14,18 +14,16 @@ from pathlib import Path
 
 from skill0.envs.search.facts.world import FactsWorld
 from skill0.errors import RetrievalError
-from skill0.retrieval import Passage, Retriever
+from skill0.retrieval import BM25Index, Passage, Retriever, build_bm25, read_corpus
 
 
 @dataclass(frozen=True)
 class BM25Folder:
-    """An index in a folder, as `skill0.retrieval.bm25_build.build_bm25` writes it."""
+    """An index in a folder, as `skill0.retrieval.build_bm25` writes it."""
 
     folder: str
 
     def __call__(self) -> Retriever:
-        from skill0.retrieval.bm25 import BM25Index
-
         return BM25Index(self.folder)
 
 
@@ -47,8 +45,6 @@ def index_corpus(path: Path, folder: Path | None = None) -> BM25Folder:
     Raises:
         RetrievalError: there is no such file, or a row of it is bad.
     """
-    from skill0.retrieval.corpus import read_corpus
-
     if not path.is_file():
         raise RetrievalError(f"{path}: there is no such corpus")
     digest = hashlib.sha256()
@@ -59,9 +55,6 @@ def index_corpus(path: Path, folder: Path | None = None) -> BM25Folder:
 
 
 def _built(passages: Iterable[Passage], digest: str, folder: Path) -> BM25Folder:
-    from skill0.retrieval.bm25 import BM25Index
-    from skill0.retrieval.bm25_build import build_bm25
-
     place = folder / digest[:16]
     try:
         BM25Index(place)

