@@ -422,3 +422,41 @@ def test_a_forgotten_pool_leaves_no_workers():
     workers = [psutil.Process(int(start.status.split()[0])) for start in pool.reset([tiny_env.task("a")])]
     del pool
     assert not psutil.wait_procs(workers, timeout=5)[1]
+
+
+class PreparedEnv(DoorsEnv):
+    """Notes what it was shown before the step; raises at an action "bad preparation"."""
+
+    shown: tuple[str, ...] = ()
+
+    @classmethod
+    def prepare_steps(cls, steps):
+        actions = tuple(action for _, action in steps)
+        if "bad preparation" in actions:
+            raise ValueError("cannot prepare")
+        for env, _ in steps:
+            env.shown = actions
+
+    def step(self, action):
+        result = super().step(action)
+        return replace(result, observation=replace(result.observation, status=" and ".join(self.shown)))
+
+
+@pytest.mark.parametrize("workers", [0, pytest.param(1, marks=pytest.mark.integration)])
+def test_environments_are_shown_the_step_before_they_act(workers):
+    with EnvPool(PreparedEnv, workers=workers) as pool:
+        pool.reset([tiny_env.task(name) for name in "ab"])
+        results = pool.step({0: "wait", 1: "look"})
+        assert [results[n].observation.status for n in (0, 1)] == ["wait and look"] * 2
+        results = pool.step({0: "look"})
+        assert results[0].observation.status == "look"
+
+
+def test_a_preparation_that_raises_fails_the_steps_it_was_for():
+    with EnvPool(PreparedEnv) as pool:
+        pool.reset([tiny_env.task(name) for name in "abc"])
+        results = pool.step({0: "look", 1: "bad preparation"})
+        assert results[0] == results[1]
+        assert results[0].message == "prepare_steps: ValueError: cannot prepare"
+        assert isinstance(pool.step({2: "look"})[2].observation, Observation)
+        assert pool.failures == {"raised": 2}

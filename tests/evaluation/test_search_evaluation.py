@@ -60,7 +60,7 @@ def test_one_passage_for_the_question_itself():
     rows = figures("question")
     kinds = ["entity_attribute_lookup", "multi_hop_reasoning", "direct_retrieval"]
     assert list(rows) == ["a", "b", *kinds, "all"]
-    # Of set a, Lima is found. The currency's one passage is Peru's or its economy's: half of the two, no proof.
+    # Set a: Lima is found; the currency has one passage of its two, which is half of them and no proof.
     assert (rows["a"].questions, rows["a"].recall, rows["a"].exact_match) == (2, 0.5, 0.5)
     assert rows["b"].exact_match == 1.0
     assert rows["all"].recall == pytest.approx(0.75)  # of the two that tell: a half and the whole
