@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from skill0.agent import PolicyOutput, RolloutGroup
 from skill0.errors import ConfigError
 from skill0.policy import TransformersPolicy
-from skill0.training import trl_internals
+from skill0.training import processes, trl_internals
 
 if TYPE_CHECKING:
     from skill0.agent import PolicyInput, Sampling
@@ -83,7 +83,9 @@ class TrainerPolicy:
     def generate(self, inputs: Sequence[PolicyInput], sampling: Sampling) -> list[PolicyOutput]:
         with trl_internals.generation_model(self.trainer) as model:
             self.policy.model = model
-            return self.policy.generate(inputs, sampling)
+            return processes.run_gathered(
+                self.trainer.accelerator, model, lambda: self.policy.generate(inputs, sampling)
+            )
 
 
 class VllmPolicy:

@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.distributed.fsdp import FSDPModule
 from transformers import DynamicCache, Qwen2_5_VLForConditionalGeneration
 
 from skill0.context.tensors import Pixels, pixel_tensors
@@ -29,7 +30,7 @@ def can_share(model: Any, turns: Sequence[Turn], image_token_id: int) -> bool:
 
     On an accelerator TRL's pass is left alone: it needs less memory for large vocabularies.
     """
-    if not isinstance(model, Qwen2_5_VLForConditionalGeneration):
+    if not isinstance(model, Qwen2_5_VLForConditionalGeneration) or isinstance(model, FSDPModule):
         return False  # wrapped, by PEFT or for several processes
     plain = model.device.type == "cpu" and model.dtype == torch.float32 and can_share_stems(model)
     keeps_all = not model.model.language_model.gradient_checkpointing

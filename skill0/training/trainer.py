@@ -33,7 +33,7 @@ from skill0.errors import ConfigError, PolicyError
 from skill0.evaluation import Ranks, evaluate
 from skill0.policy.encoding import PromptEncoder
 from skill0.skills import group_by_relevance, skills_in_context
-from skill0.training import persistence, preparation, rounds, trl_internals
+from skill0.training import persistence, preparation, processes, rounds, trl_internals
 from skill0.training.callbacks import MetricsWriter, RestorePhase, SaveBetweenRounds
 from skill0.training.config import Skill0Config
 from skill0.training.internalization import internalization_loss, share
@@ -145,7 +145,7 @@ class Skill0Trainer(GRPOTrainer):
             args.generation_kwargs = without_vision_tokens(
                 args.generation_kwargs, self.encoder.vision_token_ids
             )
-        with trl_internals.old_names():
+        with trl_internals.old_names(), processes.sharding_on_cpu():
             super().__init__(
                 model=model,
                 reward_funcs=[equation_4],

@@ -89,7 +89,9 @@ def token_logprobs(
     TRL where turns can share what they have in common.
     """
     turns, image_token_id = batch["turns"], bare_model(trainer).config.image_token_id
-    if can_share(model, turns, image_token_id):
+    # Under mixed precision the shared pass would go round the casts that accelerate wraps around `forward`.
+    exact = trainer.accelerator.mixed_precision == "no"
+    if exact and can_share(model, turns, image_token_id):
         logprobs, entropy = shared_logprobs(
             model,
             turns,
