@@ -2,11 +2,16 @@
 
 python examples/train_skill0.py --config curricula/household_cpu.yaml
 torchrun --nproc_per_node 2 examples/train_skill0.py --config curricula/household_cpu.yaml
-accelerate launch examples/train_skill0.py --config curricula/household_cpu.yaml
+accelerate launch --config_file examples/accelerate/ddp.yaml examples/train_skill0.py --config RECIPE
+
+Files of examples/accelerate: single, ddp, fsdp2, zero2, zero3. --num_processes 8 says how many GPUs.
+Exit code: 0 when the run is finished, 143 after SIGTERM (the same command resumes it), 2 after a message.
 """
 
 import argparse
+import sys
 
+from skill0.errors import Skill0Error
 from skill0.training.recipe import load_recipe
 from skill0.training.run import run_recipe
 
@@ -20,14 +25,18 @@ def main() -> None:
     parser.add_argument("--output", help="another run folder")
     parser.add_argument("--max-steps", type=int, help="another number of optimizer steps")
     arguments = parser.parse_args()
-    run_recipe(
-        load_recipe(
-            arguments.config,
-            games=arguments.games,
-            output_dir=arguments.output,
-            max_steps=arguments.max_steps,
+    try:
+        run_recipe(
+            load_recipe(
+                arguments.config,
+                games=arguments.games,
+                output_dir=arguments.output,
+                max_steps=arguments.max_steps,
+            )
         )
-    )
+    except Skill0Error as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

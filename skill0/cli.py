@@ -179,7 +179,7 @@ def main() -> None:
         app()
     except Skill0Error as error:
         print(f"skill0: {type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(error.exit_code)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,9 @@
     ├── RetrievalError      a corpus or index that is damaged, or a retriever that does not answer
     ├── RenderError         text that cannot be laid out under the style asked for
     ├── PolicyError         a model or processor that cannot do what is asked of it
-    └── CheckpointError     a checkpoint that cannot be written or does not match what loads it
+    ├── CheckpointError     a checkpoint that cannot be written or does not match what loads it
+    ├── NonFiniteError      a loss or gradient that is not a finite number (names the file with its turns)
+    └── TrainingStopped     training was asked to stop, and did so with a checkpoint to go on from
 
 Each message says what was wrong, where, and what to do about it. Failures *inside* an episode are not
 exceptions: they are data, see `skill0.envs.EnvFailure`.
@@ -18,7 +20,9 @@ exceptions: they are data, see `skill0.envs.EnvFailure`.
 
 
 class Skill0Error(Exception):
-    """Base of all errors raised by skill0."""
+    """Base of all errors raised by skill0. A command that ends with one exits with `exit_code`."""
+
+    exit_code = 2
 
 
 class ConfigError(Skill0Error, ValueError):
@@ -59,3 +63,16 @@ class PolicyError(Skill0Error, RuntimeError):
 
 class CheckpointError(Skill0Error, RuntimeError):
     """A checkpoint cannot be written, or does not match what loads it."""
+
+
+class NonFiniteError(PolicyError):
+    """A loss or gradient is not a finite number."""
+
+
+class TrainingStopped(Skill0Error, RuntimeError):
+    """Training was asked to stop by SIGTERM: nothing is wrong, and nothing is lost.
+
+    The exit code is what a shell reports for a process that SIGTERM ended, 128 + 15.
+    """
+
+    exit_code = 143

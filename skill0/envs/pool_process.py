@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from multiprocessing import connection, get_context
+from multiprocessing import connection, get_context, util
 from typing import Any, Literal
 
 from skill0.envs.base import EnvFailure
@@ -71,6 +71,8 @@ class WorkerProcess:
         )
         with _interrupts_held(), _main_module_hidden(unless=b"__main__" in self._factory):
             self.process.start()
+        # Python ends children at its exit by SIGTERM, which workers do not hear.
+        util.Finalize(self, _end, (self.process,), exitpriority=10)
         other_end.close()
         self.starting = True
         self.deadline = time.monotonic() + max(_START_LIMIT_S, self._timeout_s)
@@ -198,6 +200,11 @@ def start_workers(count: int, factory: bytes, timeout_s: float, start_method: st
             raise EnvError(f"a worker cannot start: {error.reason}\n{error.detail}".rstrip()) from error
         raise
     return workers
+
+
+def _end(process: Any) -> None:
+    with suppress(ValueError):  # ended and closed already
+        process.kill()
 
 
 def _exit_reason(code: int | None) -> str:

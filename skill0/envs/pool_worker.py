@@ -150,8 +150,11 @@ def serve(conn: connection.Connection, factory: bytes) -> None:
 
 
 def _settle() -> None:
-    """Be a quiet child: leave Ctrl-C to the parent, keep stdout free, and go when the parent goes."""
+    """Be a quiet child: leave Ctrl-C and SIGTERM to the parent, keep stdout free, and go when it goes."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    # Schedulers send SIGTERM to all processes of a job. The parent may want to finish what it is at, see
+    # skill0/training/stopping.py, and cannot without environments.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
     faulthandler.enable()
     # What environments print, from Python or C, must not mix with what the parent prints for its user.

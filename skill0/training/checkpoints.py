@@ -162,16 +162,23 @@ def write_atomically(path: Path, text: str) -> None:
     _flush_folder(path.parent)
 
 
-def checkpoint_bytes(model: Any) -> int:
+def checkpoint_bytes(model: Any, kind: str = "single") -> int:
     """What a checkpoint of this model takes at most: its weights, and two float32 moments of each trainable
-    parameter (Adam's). An adapter is saved alone, so frozen weights then count for nothing."""
+    parameter (Adam's). An adapter is saved alone, so frozen weights then count for nothing.
+
+    Sharded ways of training (see `processes.kind`) write these weights once more in a form of their own, and
+    DeepSpeed its float32 copy of what is trained.
+    """
     adapter_only = hasattr(model, "peft_config")
     total = 0
     for parameter in model.parameters():
+        # Under ZeRO-3 a parameter is empty between uses, and knows how large it is.
+        numbers = getattr(parameter, "ds_numel", parameter.numel())
+        copies = 2 if kind.startswith(("zero", "fsdp")) else 1
         if parameter.requires_grad:
-            total += parameter.numel() * (parameter.element_size() + 8)
-        elif not adapter_only:
-            total += parameter.numel() * parameter.element_size()
+            total += numbers * (12 if kind.startswith("zero") else 8)
+        if parameter.requires_grad or not adapter_only:
+            total += copies * numbers * parameter.element_size()
     return total
 
 

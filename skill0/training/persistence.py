@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from accelerate.utils import broadcast_object_list, gather_object
 
 from skill0.errors import CheckpointError, ConfigError
-from skill0.training import checkpoints, trl_internals
+from skill0.training import checkpoints, processes, trl_internals
 from skill0.training.checkpoints import Skill0State
 from skill0.training.pairing import PairsSoFar
 from skill0.training.replay import read_replay, to_json, write_replay
@@ -34,7 +34,7 @@ def save(trainer: Skill0Trainer, run_dir: Path, write: Callable[[Path], None]) -
     main = trainer.args.should_save
     with checkpoints.staged(final, is_main=main, wait=trainer.accelerator.wait_for_everyone) as staging:
         with trl_internals.without_push(trainer):
-            write(staging)
+            _together(trainer, lambda: write(staging))
         if main and trainer.args.sync_ref_model:
             _reference(trainer).save_pretrained(str(staging / final.name / REFERENCE_FOLDER))
         trainer.accelerator.wait_for_everyone()
@@ -149,7 +149,7 @@ def _require_space(trainer: Skill0Trainer, run_dir: Path) -> None:
     if trainer.args.should_save:
         run_dir.mkdir(parents=True, exist_ok=True)
         try:
-            needed = checkpoints.checkpoint_bytes(trainer.model)
+            needed = checkpoints.checkpoint_bytes(trainer.model, processes.kind(trainer.accelerator))
             if trainer.args.sync_ref_model:
                 needed += sum(
                     weight.numel() * weight.element_size() for weight in _reference(trainer).parameters()
@@ -161,6 +161,30 @@ def _require_space(trainer: Skill0Trainer, run_dir: Path) -> None:
         broadcast_object_list(problem)
     if problem[0] is not None:
         raise problem[0]
+
+
+def _together(trainer: Skill0Trainer, write: Callable[[], None]) -> None:
+    """Calls `write` on all processes. Where it fails on one, all raise: none waits for what never comes.
+
+    A process that is alone with its error inside a step that all take together (DeepSpeed's saving has such)
+    cannot tell the others; then the launcher ends them.
+    """
+    problem: Exception | None = None
+    try:
+        write()
+    except Exception as error:
+        if trainer.accelerator.num_processes == 1:
+            raise
+        problem = error
+    told = gather_object([None if problem is None else f"{type(problem).__name__}: {problem}"])
+    if problem is not None:
+        raise problem
+    failed = {rank: message for rank, message in enumerate(told) if message is not None}
+    if failed:
+        raise CheckpointError(
+            f"the checkpoint of step {trainer.state.global_step} was given up, earlier ones are untouched: "
+            + "; ".join(f"process {rank} failed with {message}" for rank, message in failed.items())
+        )
 
 
 def _name_best(trainer: Skill0Trainer, staging: Path, final: Path) -> None:

@@ -6,11 +6,11 @@
     "zero1", "zero2", "zero3"   DeepSpeed
 
 A launcher's wish can be lost on the way without a word: `accelerate launch --cpu` starts one process whatever
-number is asked for, and without a GPU accelerate knows no process group unless `use_cpu` is set, so that several
-processes would each train alone, into one folder. Each of these is an error here.
+number is asked for, and without a GPU accelerate knows no process group unless `use_cpu` is set, so that
+several processes would each train alone, into one folder. Each of these is an error here.
 
-Left out: FSDP 1, tensor and context parallelism; several machines are the launcher's affair and look no different
-from here.
+Left out: FSDP 1, tensor and context parallelism; several machines are the launcher's affair and look no
+different from here.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import os
 from collections.abc import Callable, Iterator
 from types import MethodType
 from typing import Any, TypeVar
+
+import torch
 
 from skill0.errors import ConfigError
 
@@ -38,19 +40,84 @@ def kind(accelerator: Any) -> str:
     return "single" if accelerator.num_processes == 1 else "ddp"
 
 
+def any_of(accelerator: Any, mine: bool) -> bool:
+    """Whether this holds on any process. All call it together."""
+    if accelerator.num_processes == 1:
+        return mine
+    flag = torch.tensor([float(mine)], device=accelerator.device)
+    return bool(accelerator.reduce(flag, reduction="sum").item() > 0)
+
+
+def check_launch(args: Any) -> None:
+    """Raises `ConfigError` when a launcher was asked for several processes, and each would train alone.
+
+    `args` are a `TrainingArguments`: making them joined this process to the others, or did not.
+    """
+    if args.world_size > 1:
+        return
+    started = int(os.environ.get("WORLD_SIZE", "1"))
+    if started > 1:
+        raise ConfigError(
+            f"{started} processes were launched, and each would train alone: there is no GPU, and "
+            "use_cpu=False. Set use_cpu: true in the recipe's training section, or start one process"
+        )
+    from_accelerate = "ACCELERATE_MIXED_PRECISION" in os.environ and "LOCAL_RANK" not in os.environ
+    if from_accelerate and "MASTER_ADDR" in os.environ and "MASTER_PORT" in os.environ:
+        raise ConfigError(
+            "accelerate was asked for several processes and started one: it does so for --cpu and for "
+            "distributed_type MULTI_CPU. Use --config_file examples/accelerate/ddp.yaml with use_cpu: true "
+            "in the recipe's training section, or torchrun"
+        )
+
+
+def check_sharding(accelerator: Any) -> None:
+    """Raises `ConfigError` when weights were to be sharded and are not, or could not be saved whole."""
+    found = kind(accelerator)
+    for variable, wanted in (("ACCELERATE_USE_FSDP", "fsdp"), ("ACCELERATE_USE_DEEPSPEED", "zero")):
+        if _wished(variable) and not found.startswith(wanted):
+            raise ConfigError(
+                f"{variable} asks for sharded weights, but these processes train as {found!r}: accelerate "
+                "dropped the wish. Launch with examples/accelerate/*.yaml, and use_cpu: true without a GPU"
+            )
+    if found == "fsdp1":
+        raise ConfigError(
+            "FSDP 1 is not supported; set fsdp_version: 2, as examples/accelerate/fsdp2.yaml does"
+        )
+    if found == "fsdp2" and "FULL" not in str(accelerator.state.fsdp_plugin.state_dict_type):
+        raise ConfigError(
+            "fsdp_state_dict_type: SHARDED_STATE_DICT saves no policy that can be loaded, and says nothing; "
+            "set FULL_STATE_DICT, as examples/accelerate/fsdp2.yaml does"
+        )
+    if found == "zero3":
+        settings = accelerator.state.deepspeed_plugin.deepspeed_config["zero_optimization"]
+        if not settings.get("stage3_gather_16bit_weights_on_model_save"):
+            raise ConfigError(
+                "ZeRO-3 saves no policy that can be loaded unless zero3_save_16bit_model is true; set it, as "
+                "examples/accelerate/zero3.yaml does"
+            )
+
+
 @contextlib.contextmanager
 def sharding_on_cpu() -> Iterator[None]:
     """Lets an `Accelerator` that is made in this block shard by FSDP 2 on CPUs, over gloo.
 
-    PyTorch can; accelerate 1.15 looks for a wish to shard only where it found GPUs or their like, and would train by
-    DDP without a word. In the block its state says so of these processes; making the accelerator then replaces
-    that by FSDP.
+    PyTorch can; accelerate 1.15 looks for a wish to shard only where it found GPUs or their like, and would
+    train by DDP without a word. In the block its state says that of these processes; making the accelerator
+    then replaces it by FSDP.
+
+    Raises:
+        ConfigError: there are GPUs, which PyTorch would shard over instead.
     """
     from accelerate import PartialState
     from accelerate.utils import DistributedType
 
     shared = PartialState._shared_state
     if _wished("ACCELERATE_USE_FSDP") and shared.get("distributed_type") == DistributedType.MULTI_CPU:
+        if torch.accelerator.is_available():
+            raise ConfigError(
+                "FSDP with use_cpu=True needs a process that sees no GPU; set CUDA_VISIBLE_DEVICES= (empty), "
+                "or leave use_cpu out"
+            )
         shared["distributed_type"] = DistributedType.MULTI_GPU
         try:
             yield
@@ -62,7 +129,7 @@ def sharding_on_cpu() -> Iterator[None]:
 
 
 def run_gathered(accelerator: Any, model: Any, function: Callable[[], T]) -> T:
-    """Calls `function` while an FSDP 2 model has all its weights in every process; any other model is left as it is.
+    """Calls `function` while an FSDP 2 model has all its weights in every process; others are left alone.
 
     Layers of FSDP 2 otherwise gather their weights at every forward pass. Processes that generate replies of
     different lengths make different numbers of passes, and would wait for each other for ever.
@@ -71,8 +138,9 @@ def run_gathered(accelerator: Any, model: Any, function: Callable[[], T]) -> T:
 
     if not isinstance(model, FSDPModule):
         return function()
+    owner: Any = model
     reshards = bool(accelerator.state.fsdp_plugin.reshard_after_forward)
-    parts = [module for module in model.modules() if isinstance(module, FSDPModule)]
+    parts = [module for module in owner.modules() if isinstance(module, FSDPModule)]
 
     def gathered(_: Any) -> T:
         for part in parts:
@@ -86,10 +154,9 @@ def run_gathered(accelerator: Any, model: Any, function: Callable[[], T]) -> T:
                 part.set_reshard_after_forward(reshards and part is not model, recurse=False)
                 part.reshard()
 
-    # What is registered is called as `forward` is: the model, not one of its layers, becomes the outermost part.
-    owner: Any = model
-    owner.run_gathered = MethodType(gathered, model)
-    register_fsdp_forward_method(model, "run_gathered")
+    # What is registered is called as `forward` is: the model, not one of its layers, is the outermost part.
+    owner.run_gathered = MethodType(gathered, owner)
+    register_fsdp_forward_method(owner, "run_gathered")
     try:
         return owner.run_gathered()
     finally:

@@ -21,7 +21,7 @@ from skill0.agent import AgentLoop, RandomPolicy, Sampling
 from skill0.context import TURNS_FILE
 from skill0.evaluation import EvaluationReport, evaluate
 from skill0.evaluation.measuring import WITH, WITHOUT
-from skill0.training import report
+from skill0.training import processes, report
 from skill0.training.callbacks import METRICS_FILE
 from skill0.training.checkpoints import newest_checkpoint
 from skill0.training.probe import Probe
@@ -53,6 +53,7 @@ def run_recipe(recipe: Recipe) -> dict[str, Any]:
     logging.disable_progress_bar()  # of loading and saving weights
     folder = run_folder(recipe)
     config = training_config(recipe, folder)
+    processes.check_launch(config)
     recorded = recorded_arms(recipe.evaluation.recorded) if recipe.evaluation.recorded else []
     state = PartialState()
     console = Console(quiet=not state.is_main_process)

@@ -29,20 +29,22 @@ from trl.trainer.grpo_trainer import GRPOTrainer
 from skill0.agent import AgentLoop
 from skill0.context import ContextRenderer
 from skill0.envs import EnvPool
-from skill0.errors import ConfigError, PolicyError
+from skill0.errors import ConfigError
 from skill0.evaluation import Ranks, evaluate
 from skill0.policy.encoding import PromptEncoder
 from skill0.skills import group_by_relevance, skills_in_context
-from skill0.training import persistence, preparation, processes, rounds, trl_internals
+from skill0.training import nonfinite, persistence, preparation, processes, rounds, trl_internals
 from skill0.training.callbacks import MetricsWriter, RestorePhase, SaveBetweenRounds
 from skill0.training.config import Skill0Config
 from skill0.training.internalization import internalization_loss, share
 from skill0.training.loss import STATISTICS, policy_loss
 from skill0.training.metrics import evaluation_metrics
+from skill0.training.nonfinite import Computed
 from skill0.training.pairing import PairsSoFar
 from skill0.training.preparation import TaskSampler
 from skill0.training.replay import Round
 from skill0.training.rollout import TrainerPolicy, VllmPolicy, derived_seed, without_vision_tokens
+from skill0.training.stopping import StopOnSignal
 from skill0.training.turn_buffer import TrainingTurn, collate_training_turns
 
 if TYPE_CHECKING:
@@ -123,6 +125,7 @@ class Skill0Trainer(GRPOTrainer):
     ) -> None:
         trl_internals.check_versions()
         args = Skill0Config("skill0-output") if args is None else args
+        processes.check_launch(args)
         self.make_env = preparation.resolve_env(env, args)
         self.bank = preparation.resolve_skills(skills)
         preparation.check_curriculum_settings(args, curriculum, self.bank)
@@ -157,6 +160,7 @@ class Skill0Trainer(GRPOTrainer):
                 callbacks=callbacks,
                 optimizers=optimizers,
             )
+        processes.check_sharding(self.accelerator)
         persistence.check_reference(self)
         self.loss_settings = args.loss_settings()
         self.internalization = args.internalization_settings()
@@ -178,8 +182,11 @@ class Skill0Trainer(GRPOTrainer):
         self._pool: EnvPool | None = None
         self._loop: AgentLoop | None = None
         self._staging: Path | None = None
+        self.computed: list[Computed] = []
+        self.stop_on_signal = StopOnSignal(self, self.windows_per_round)
         self.add_callback(RestorePhase(self))
         self.add_callback(SaveBetweenRounds(self, self.windows_per_round))
+        self.add_callback(self.stop_on_signal)
         self.add_callback(MetricsWriter(args.run_folder))
 
     # ------------------------------------------------------------------ what rollouts need
@@ -259,12 +266,16 @@ class Skill0Trainer(GRPOTrainer):
 
         Raises:
             CheckpointError: there is no such checkpoint, it is damaged, or it belongs to another run.
+            NonFiniteError: a loss or gradient is not finite; its turns have been written to the run folder.
+            TrainingStopped: SIGTERM came; there is a checkpoint of the end of the round.
         """
         checkpoint = persistence.checkpoint_to_resume(self.args.run_folder, resume_from_checkpoint)
         self.resumed = None if checkpoint is None else persistence.resume(self, checkpoint)
         was_closed = self._loop is None
+        path = None if checkpoint is None else str(checkpoint)
         try:
-            return super().train(None if checkpoint is None else str(checkpoint), trial, ignore_keys_for_eval)
+            with self.stop_on_signal.listening():
+                return super().train(path, trial, ignore_keys_for_eval)
         finally:
             if was_closed:
                 self.close()
@@ -293,18 +304,20 @@ class Skill0Trainer(GRPOTrainer):
         factor = self.args.round_windows / self.current_gradient_accumulation_steps
         factor *= self.accelerator.num_processes
         total = torch.zeros((), device=self.accelerator.device)
+        self.computed = []
         for micro_batch in inputs[:-1]:
             with trl_internals.without_gradient_exchange(self, model):
                 loss = self._micro_batch_loss(model, micro_batch) * factor
                 trl_internals.backward_inside_window(self, loss)
             total += loss.detach()
         loss = self._micro_batch_loss(model, inputs[-1]) * factor + total
-        if not torch.isfinite(loss):
-            raise PolicyError(
-                f"the loss at step {self.state.global_step} is {loss.item()}; lower the learning rate, or "
-                "look for a reward or log-probability that is not finite"
-            )
+        nonfinite.check_loss(self, loss, self.computed)
         return loss
+
+    def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
+        norm = super()._get_grad_norm(model, grad_norm)
+        nonfinite.check_gradient(self, norm, self.computed)
+        return norm
 
     def collate(self, items: Sequence[TrainingTurn]) -> dict[str, Any]:
         """The tensors of a micro-batch but for its images, on this process's device."""
@@ -334,12 +347,17 @@ class Skill0Trainer(GRPOTrainer):
             entropy_weights=batch.get("entropy_weights"),
         )
         self.loss_sums += parts.sums.to(self.loss_sums)
-        if "imitation" not in batch:
-            return self.args.policy_weight * parts.loss
+        loss = self.args.policy_weight * parts.loss
+        if "imitation" in batch:
+            loss = loss + self._internalization(logprobs, batch)
+        self.computed.append(Computed(items, loss.detach(), logprobs.detach()))
+        return loss
+
+    def _internalization(self, logprobs: torch.Tensor, batch: dict[str, Any]) -> torch.Tensor:
+        """The internalization loss of a micro-batch, at its factor of this step."""
         internalization = internalization_loss(logprobs, batch["imitated"], batch["imitation"])
         self.internalization_sum += internalization.detach().to(self.internalization_sum)
-        factor = share(self.state.global_step, self.internalization)
-        return self.args.policy_weight * parts.loss + factor * internalization
+        return share(self.state.global_step, self.internalization) * internalization
 
     def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> torch.Tensor:
         start, rounds_before = time.perf_counter(), self.seconds["round"]

@@ -33,6 +33,7 @@ TESTED = {"trl": "1.16.", "transformers": "5.23."}
 
 OVERRIDDEN: dict[str, tuple[str, ...]] = {
     "_get_train_sampler": ("self", "dataset"),
+    "_get_grad_norm": ("self", "model", "grad_norm"),
     "_get_output_dir": ("self", "trial"),
     "_load_best_model": ("self",),
     "_load_from_checkpoint": ("self", "resume_from_checkpoint", "model"),

@@ -2,51 +2,127 @@
 
 `accelerate launch --config_file FILE colours_processes.py PLAN.json`. Starting Python, torch and a process group
 takes longer than training the tiny policy, so a plan holds several runs. Each run is a trainer of its own; it
-leaves `NAME/policy` (saved weights or adapter) and `NAME/result.json`.
+leaves `NAME/policy` (saved weights, or the adapter), and a `NAME/result-RANK.json` of every process.
 """
 
 from __future__ import annotations
 
+import errno
 import json
+import os
+import signal
 import sys
+from functools import partial
 from pathlib import Path
+from types import MethodType
 from typing import Any
 
 from colours import history, make_trainer
-from colours_world import make_tasks
+from colours_world import UnevenColours, make_tasks
+from transformers import TrainerCallback
+
+from skill0.errors import Skill0Error
+from skill0.training import processes
 
 
-def lora() -> Any:
-    from peft import LoraConfig
+class At(TrainerCallback):
+    """Does something at the beginning of an optimizer step."""
 
-    return LoraConfig(r=4, lora_alpha=8, lora_dropout=0.0, target_modules=["q_proj", "v_proj"])
+    def __init__(self, step: int, act: Any) -> None:
+        self.step, self.act = step, act
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == self.step:
+            self.act()
+
+
+def be_told(trainer: Any, step: int) -> None:
+    """SIGTERM to the last process alone."""
+    if trainer.accelerator.is_last_process:
+        trainer.add_callback(At(step, partial(os.kill, os.getpid(), signal.SIGTERM)))
+
+
+def poison(trainer: Any, step: int) -> None:
+    """One advantage of the last process becomes infinite at a step."""
+    compute = trainer.compute_loss
+
+    def compute_loss(self: Any, model: Any, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if self.state.global_step == step and self.accelerator.is_last_process:
+            inputs[0][0].advantage = float("inf")
+        return compute(model, inputs, *args, **kwargs)
+
+    trainer.compute_loss = MethodType(compute_loss, trainer)
+
+
+def fill_disk(trainer: Any, step: int) -> None:
+    """The disk becomes full while the last process writes the checkpoint of a step."""
+    write = trainer._save_rng_state
+
+    def save(self: Any, folder: str) -> None:
+        if self.state.global_step == step and self.accelerator.is_last_process:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(folder)
+
+    trainer._save_rng_state = MethodType(save, trainer)
+
+
+def score(trainer: Any, *scores: float) -> None:
+    """Evaluations find these successes without skills after 2, 4, ... steps."""
+
+    def evaluate(self: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
+        metrics = {"eval_success_without_skills": scores[self.state.global_step // 2 - 1]}
+        self.log(dict(metrics))
+        return metrics
+
+    trainer.evaluate = MethodType(evaluate, trainer)
+
+
+ACTS = {"told": be_told, "poison": poison, "full_disk": fill_disk, "scores": score}
 
 
 def one_run(policy: str, folder: Path, settings: dict[str, Any]) -> None:
     """Train as the settings say, and write what is left."""
-    own = ("resume", "lora", "evaluate_first", "eval_tasks")
-    resume, with_lora, evaluate_first, eval_tasks = (settings.pop(key, None) for key in own)
-    if with_lora:
-        settings["peft_config"] = lora()
-    if eval_tasks:
-        settings["eval_tasks"] = make_tasks(eval_tasks, "eval")
-    trainer = make_trainer(policy, folder / "run", **settings)
-    if evaluate_first:
-        trainer.evaluate()
-    trainer.train(resume_from_checkpoint=resume)
-    trainer.save_model(str(folder / "policy"))
-    if trainer.accelerator.is_main_process:
-        from skill0.training import processes
+    own = ("resume", "lora", "evaluate_first", "eval_tasks", "uneven", *ACTS)
+    taken = {key: settings.pop(key) for key in own if key in settings}
+    if "lora" in taken:
+        from peft import LoraConfig
 
-        found = {
-            "processes": trainer.accelerator.num_processes,
-            "kind": processes.kind(trainer.accelerator),
-            "history": history(trainer),
-            "step": trainer.state.global_step,
-            "best": trainer.state.best_model_checkpoint,
-        }
-        (folder / "result.json").write_text(json.dumps(found))
+        settings["peft_config"] = LoraConfig(r=4, lora_alpha=8, target_modules=["q_proj", "v_proj"])
+    if "eval_tasks" in taken:
+        settings["eval_tasks"] = make_tasks(taken["eval_tasks"], "eval")
+    if "uneven" in taken:
+        settings["env"] = UnevenColours
+    trainer = make_trainer(Path(policy), folder / "run", **settings)
+    for name, act in ACTS.items():
+        if name in taken:
+            act(trainer, *taken[name])
+    if "evaluate_first" in taken:
+        trainer.evaluate()
+    found: dict[str, Any] = {"error": None, "message": ""}
+    try:
+        trainer.train(resume_from_checkpoint=taken.get("resume"))
+        trainer.save_model(str(folder / "policy"))
+    except Skill0Error as error:
+        found = {"error": type(error).__name__, "message": str(error)}
+    found |= {
+        "processes": trainer.accelerator.num_processes,
+        "kind": processes.kind(trainer.accelerator),
+        "sharded": sharded(trainer),
+        "history": history(trainer),
+        "step": trainer.state.global_step,
+        "best": trainer.state.best_model_checkpoint,
+        "played": [len(window) for window in trainer._buffered_inputs or ()],
+    }
+    (folder / f"result-{trainer.accelerator.process_index}.json").write_text(json.dumps(found))
     trainer.accelerator.wait_for_everyone()
+
+
+def sharded(trainer: Any) -> bool:
+    """Whether this process holds but a part of some weight."""
+    from torch.distributed.tensor import DTensor
+
+    model = trainer.accelerator.unwrap_model(trainer.model)
+    return any(isinstance(weight, DTensor) or hasattr(weight, "ds_numel") for weight in model.parameters())
 
 
 def main() -> None:

@@ -64,3 +64,14 @@ class PatientColours(Colours):
     """Three tries: winners have one to three turns, losers three."""
 
     TRIES = 3
+
+
+class UnevenColours(Colours):
+    """Episodes of warm tasks end after one turn, those of cold ones after 12; the last word decides."""
+
+    def step(self, action: str) -> StepResult:
+        self.tries += 1
+        over = self.tries >= (1 if self.task.task_type == "warm" else 12)
+        won = over and action == WORDS[self.task.task_type]
+        observation = Observation("yes." if won else "no.", self.task.instruction, tuple(WORDS.values()))
+        return StepResult(observation, float(won), won, over and not won, {"won": won})
