@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 import torch
 from colours_runs import PROGRAM, policy
+from filelock import FileLock
 from safetensors.torch import load_file
 
 pytestmark = pytest.mark.integration
@@ -79,11 +80,17 @@ def plan(way: str, folder: Path) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
     """The folder with all runs of a way of training, which are played when it is first asked for."""
-    folders: dict[str, Path] = {}
+    base = tmp_path_factory.getbasetemp()
+    # Workers of pytest-xdist share what one of them has played.
+    base = (base.parent if "PYTEST_XDIST_WORKER" in os.environ else base) / "processes"
+    base.mkdir(exist_ok=True)
 
     def run(way: str) -> Path:
-        if way not in folders:
-            folder = folders[way] = tmp_path_factory.mktemp(way)
+        folder = base / way
+        with FileLock(base / f"{way}.lock"):
+            if (folder / "done").is_file():
+                return folder
+            folder.mkdir()
             per_device = 8 if way == "single" else 4
             runs = {
                 name: {**settings, "per_device_train_batch_size": per_device}
@@ -93,7 +100,8 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
             file.write_text(json.dumps({"policy": str(policy()), "folder": str(folder), "runs": runs}))
             done = launch(way, str(PROGRAM.with_name("colours_processes.py")), str(file))
             assert done.returncode == 0, done.stderr[-6000:]
-        return folders[way]
+            (folder / "done").touch()
+        return folder
 
     return run
 
@@ -179,9 +187,8 @@ def test_the_best_checkpoint_by_zero_shot_success_is_kept_and_loaded(way: str, t
     assert results(folder, "best")[0]["best"] == str(best)
     assert furthest(folder / "best/policy", best) == 0.0
     assert furthest(folder / "best/policy", folder / "whole/policy") > 1e-3
-    left = {path.name for path in (folder / "best/run").glob("checkpoint-*")}
-    # The newest is never deleted, and the best stays beyond the limit.
-    assert left == {"checkpoint-2", "checkpoint-4"}
+    # One checkpoint may stay, and it is the best, not the newest.
+    assert [path.name for path in (folder / "best/run").glob("checkpoint-*")] == ["checkpoint-2"]
 
 
 def test_very_uneven_episodes_do_not_hang(way: str, trained: Any) -> None:
@@ -227,10 +234,9 @@ def test_sigterm_to_one_process_stops_all_with_a_checkpoint(way: str, trained: A
 
 def test_a_disk_that_is_full_for_one_process_stops_all(trained: Any) -> None:
     folder = trained("ddp")
-    first, last = results(folder, "full_disk")
-    assert first["error"] == last["error"] == "CheckpointError"
-    assert "process 1 failed with OSError" in first["message"]
-    assert "disk became full" in last["message"]
+    for found in results(folder, "full_disk"):
+        assert found["error"] == "CheckpointError"
+        assert "the disk became full while writing" in found["message"]
     assert sorted(path.name for path in (folder / "full_disk/run").glob("*checkpoint*")) == ["checkpoint-2"]
 
 
