@@ -6,10 +6,13 @@ import importlib.metadata
 import os
 import platform
 import shutil
+import sysconfig
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 _NEEDED = ("torch", "transformers", "trl", "accelerate", "datasets", "pillow", "numpy")
@@ -24,6 +27,8 @@ _EXTRAS = {
     "uvicorn": "serve",
     "vllm": "vllm",
 }
+_TESTED = {"trl": "1.16.", "transformers": "5.23."}
+"""As in skill0/training/trl_internals.py, which cannot be imported where TRL is missing."""
 
 
 @dataclass(frozen=True)
@@ -41,6 +46,7 @@ def package_checks() -> list[Check]:
     checks += [
         _package(name, f"pip install 'skill0[{extra}]'", fatal=False) for name, extra in _EXTRAS.items()
     ]
+    checks += [_tested(name, prefix) for name, prefix in _TESTED.items() if _version(name)]
     if _version("torchvision") and _torch_is_cpu():
         fix = "pip uninstall torchvision: its CUDA wheel breaks the Qwen2.5-VL classes beside a CPU torch"
         checks.append(Check("torchvision", _version("torchvision") or "", fix, fatal=True))
@@ -49,30 +55,96 @@ def package_checks() -> list[Check]:
 
 def machine_checks() -> list[Check]:
     checks = [Check("python", platform.python_version()), Check("processor cores", str(os.cpu_count()))]
-    for tool in ("cmake", "g++"):
+    checks.append(Check("memory", f"{psutil.virtual_memory().available / 2**30:.1f} GiB free"))
+    for tool in ("cmake", "g++", "gcc"):
         found = shutil.which(tool)
         checks.append(
             Check(tool, found or "missing", "" if found else "apt-get install build-essential cmake")
         )
+    header = Path(sysconfig.get_path("include"), "Python.h")
+    fix = "" if header.is_file() else "apt-get install python3-dev: without it no engine can be compiled"
+    checks.append(Check("Python.h", str(header) if header.is_file() else "missing", fix))
     free = shutil.disk_usage(Path.cwd()).free / 2**30
     fix = "" if free > 5 else "checkpoints may not fit: free some space"
     checks.append(Check("free disk here", f"{free:.1f} GiB", fix))
     checks.append(_devices())
+    return checks
+
+
+def data_checks() -> list[Check]:
+    """Official games, and the weights that come with the package."""
+    from skill0.errors import PolicyError
+    from skill0.policy.shipped import policy_folder
+
     data = os.environ.get("ALFWORLD_DATA")
-    fix = "" if not data or Path(data).is_dir() else f"{data} is no folder: correct or unset the variable"
-    checks.append(Check("ALFWORLD_DATA", data or "unset (generated households need none)", fix))
+    found, fix = data or "unset", "" if data else "nothing, for generated households"
+    if data and not Path(data).is_dir():
+        fix = f"{data} is no folder: correct or unset the variable"
+    elif data:
+        folder = next(Path(data).glob("json_*"), Path(data))
+        splits = [name for name in ("train", "valid_seen", "valid_unseen") if (folder / name).is_dir()]
+        found = f"{data}: {', '.join(splits) or 'no splits'}"
+        fix = "" if "train" in splits else "no json_2.1.1/train below it: see docs/alfworld.md"
+    checks = [Check("ALFWORLD_DATA", found, fix)]
+    for name in ("shipped/household", "shipped/alfworld"):
+        try:
+            checks.append(Check(name, str(policy_folder(name))))
+        except PolicyError as error:
+            checks.append(Check(name, "missing", str(error)))
+    return checks
+
+
+def process_checks() -> list[Check]:
+    """What each way of training would meet here; their files are in examples/accelerate."""
+    try:
+        import torch
+    except ImportError:
+        return []
+    gpus, cores = torch.cuda.device_count(), os.cpu_count() or 1
+    distributed = torch.distributed
+    gloo = distributed.is_available() and distributed.is_gloo_available()
+    nccl = distributed.is_available() and distributed.is_nccl_available()
+    backend, devices = ("nccl", f"{gpus} GPU") if gpus else ("gloo", f"{cores} CPU cores")
+    lacking = "" if (nccl if gpus else gloo) else f"this torch has no {backend}: install another build"
+    hint = "" if gpus else "on a CPU set use_cpu: true"
+    if gpus == 1:
+        hint = "one GPU: --num_processes 1"
+    checks = [Check("single", f"{devices}", "" if gpus else "without a GPU set use_cpu: true")]
+    for way in ("ddp", "fsdp2"):
+        checks.append(Check(way, f"{backend}, {devices}", lacking or hint))
+    for way in ("zero2", "zero3"):
+        fix = lacking or hint
+        if not _version("deepspeed"):
+            fix = "pip install 'skill0[deepspeed]'"
+        elif not gpus and not shutil.which("g++"):
+            fix = "DeepSpeed compiles a helper on CPUs: apt-get install build-essential"
+        elif not gpus and os.environ.get("DS_ACCELERATOR") != "cpu":
+            fix = f"{hint} and DS_ACCELERATOR=cpu; the first run compiles for minutes"
+        checks.append(Check(way, f"{backend}, {devices}", fix))
+    rounding = "native" if gpus and torch.cuda.is_bf16_supported() else "emulated"
+    checks.append(Check("bf16", rounding, "" if rounding == "native" else "slow here, for tests only"))
+    if _version("vllm") and not gpus:
+        checks.append(Check("vllm backend", "no GPU", "colocated generation needs one; leave use_vllm out"))
     return checks
 
 
 def print_report() -> bool:
     """Print every check; returns False when something would stop training."""
-    checks = machine_checks() + package_checks()
+    checks = machine_checks() + package_checks() + process_checks() + data_checks()
     table = Table("what", "found", "to do", title="skill0 doctor")
     for check in checks:
         style = "red" if check.fatal and check.fix else None
-        table.add_row(check.name, check.found, check.fix or "-", style=style)
+        # An extra such as [vllm] is no markup.
+        table.add_row(check.name, escape(check.found), escape(check.fix or "-"), style=style)
     Console().print(table)
     return not any(check.fatal and check.fix for check in checks)
+
+
+def _tested(name: str, prefix: str) -> Check:
+    """Whether the trainer will start with this version; it leans on private parts of TRL and transformers."""
+    found = _version(name) or ""
+    fix = "" if found.startswith(prefix) else f"pip install '{name}=={prefix}*': the trainer refuses others"
+    return Check(f"{name} of the trainer", found, fix, fatal=True)
 
 
 def _package(name: str, fix: str, *, fatal: bool) -> Check:

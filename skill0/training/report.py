@@ -138,10 +138,14 @@ def play_once(
     arms: Mapping[str, Callable[[Task], Sequence[SkillFile]]],
     sampling: Sampling,
     seed: int,
+    live_across_ranks: Callable[[int], int] | None = None,
 ) -> dict[str, Trajectory]:
-    """One episode of a task under every arm, by the arm's name."""
+    """One episode of a task under every arm, by the arm's name. Processes that share a model play it
+    together; `live_across_ranks` is that of `AgentLoop.run`."""
     return {
-        name: loop.run([RolloutGroup(task, 1, tuple(files(task)))], sampling, seed)[0]
+        name: loop.run(
+            [RolloutGroup(task, 1, tuple(files(task)))], sampling, seed, live_across_ranks=live_across_ranks
+        )[0]
         for name, files in arms.items()
     }
 

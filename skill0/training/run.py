@@ -32,6 +32,7 @@ from skill0.training.terminal import Terminal
 from skill0.training.world import World, build_world
 
 if TYPE_CHECKING:
+    from skill0.agent import Trajectory
     from skill0.training.config import Skill0Config
     from skill0.training.trainer import Skill0Trainer
 
@@ -84,13 +85,17 @@ def run_recipe(recipe: Recipe) -> dict[str, Any]:
         with clock("evaluation after"):
             after = _evaluation(trainer, world, recipe, folder / "evaluation_after.json", console)
         trainer.save_model(str(folder / "policy"))
+        greedy = replace(trainer.args.validation_sampling(), temperature=0.0)
+        played = report.play_once(
+            trainer.loop, world.heldout[0], _arms(trainer), greedy, recipe.seed, trainer.live_across_ranks
+        )
         if not state.is_main_process:
             state.wait_for_everyone()
             return read_json(folder / RESULTS_FILE)
         processor.save_pretrained(folder / "policy")
         trainer.agent_settings.save(folder / "policy")
         results = _results(recipe, trainer, before, after, clock.seconds)
-        _draw(recipe, folder, trainer, world, before, after)
+        _draw(folder, trainer, before, after, played)
         write_json(folder / RESULTS_FILE, results)
         state.wait_for_everyone()
     finally:
@@ -210,12 +215,11 @@ def _results(
 
 
 def _draw(
-    recipe: Recipe,
     folder: Path,
     trainer: Skill0Trainer,
-    world: World,
     before: EvaluationReport,
     after: EvaluationReport,
+    played: Mapping[str, Trajectory],
 ) -> None:
     rows = report.read_metrics(trainer.args.run_folder / METRICS_FILE)
     report.write_parquet(rows, folder / "metrics.parquet")
@@ -227,8 +231,6 @@ def _draw(
         )
     rates = [{arm: found[arm].success().value or 0.0 for arm in (WITH, WITHOUT)} for found in (before, after)]
     report.success_figure(rows, rates[0], rates[1], steps, folder / "success.png")
-    greedy = replace(trainer.args.validation_sampling(), temperature=0.0)
-    played = report.play_once(trainer.loop, world.heldout[0], _arms(trainer), greedy, recipe.seed)
     report.pages_sheet(played, folder / "pages.png")
     report.write_turns(played, folder / TURNS_FILE)
 

@@ -1,8 +1,8 @@
 """Stopping on SIGTERM: a checkpoint at the end of the round, then `TrainingStopped` on every process.
 
 The end of a round is the next place from which a run can be resumed exactly (see `SaveBetweenRounds`). It is
-enough that one process hears the signal: at the end of a round the processes tell each other. A second SIGTERM
-ends a process at once, as it would have without this file.
+enough that one process hears the signal: at the end of a round the processes tell each other. A second
+SIGTERM ends a process at once, as it would have without this file.
 
 Left out: stopping inside a round, whose episodes would have to be saved with it, and other signals. Ctrl-C
 stays what it is in Python.

@@ -71,6 +71,34 @@ def test_the_doctor_names_the_fix_for_what_is_missing(monkeypatch: pytest.Monkey
     assert found["trl"].fatal
     assert found["trl"].fix == "pip install trl"
     assert not found["numpy"].fix
+    # An older or newer one is refused by the trainer.
+    assert found["transformers of the trainer"].fix.startswith("pip install 'transformers==5.23.*'")
+
+
+def test_the_doctor_checks_the_versions_that_the_trainer_checks():
+    from skill0.training.trl_internals import TESTED
+
+    assert doctor._TESTED == TESTED
+
+
+def test_the_doctor_tells_what_each_way_of_training_needs(monkeypatch: pytest.MonkeyPatch):
+    import torch
+
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
+    monkeypatch.setattr(doctor, "_version", lambda name: None)
+    found = {check.name: check for check in doctor.process_checks()}
+    assert found["ddp"].found.startswith("gloo")
+    assert found["fsdp2"].fix == "on a CPU set use_cpu: true"
+    assert found["zero3"].fix == "pip install 'skill0[deepspeed]'"
+
+
+def test_the_doctor_looks_into_the_games_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
+    monkeypatch.setenv("ALFWORLD_DATA", str(tmp_path))
+    games = doctor.data_checks()[0]
+    assert games.found.endswith("no splits")
+    assert "no json_2.1.1/train below it" in games.fix
+    (tmp_path / "json_2.1.1" / "train").mkdir(parents=True)
+    assert not doctor.data_checks()[0].fix
 
 
 @pytest.mark.parametrize(

@@ -151,6 +151,32 @@ def test_a_run_killed_in_the_middle_and_called_again_ends_like_one_that_was_not(
     assert [row["step"] for row in steps if "success" in row] == [1, 2, 3, 4]
 
 
+def test_a_run_that_sigterm_stops_leaves_no_process_and_ends_like_one_that_was_not(
+    recipe: Path, finished: Path
+):
+    """Schedulers send SIGTERM to all processes of a job: here to the run and its environment worker."""
+    folder = recipe.parent / "stopped"
+    process = subprocess.Popen(
+        command(recipe, folder), stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True,
+        env=environment(), start_new_session=True,
+    )  # fmt: skip
+    deadline = time.monotonic() + 500
+    while not (folder / "checkpoints" / "checkpoint-1").is_dir():
+        assert process.poll() is None, "the run ended before it could be stopped"
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    os.killpg(process.pid, signal.SIGTERM)
+    _, errors = process.communicate(timeout=300)
+    assert process.returncode == 143, errors[-3000:]
+    assert "TrainingStopped: training was stopped by SIGTERM at step" in errors
+    with pytest.raises(ProcessLookupError):  # nobody of its session is left
+        os.killpg(process.pid, 0)
+    assert not (folder / "results.json").exists()
+    train(recipe, folder)
+    assert same_weights(folder, finished)
+    assert outcomes_of(folder) == outcomes_of(finished)
+
+
 def test_two_runs_with_one_seed_are_one_and_another_seed_is_another(recipe: Path, finished: Path):
     again = train(recipe, recipe.parent / "again")
     assert same_weights(again, finished)
@@ -159,20 +185,18 @@ def test_two_runs_with_one_seed_are_one_and_another_seed_is_another(recipe: Path
     assert not same_weights(other, finished)
 
 
-def test_two_processes_train_the_same_recipe(recipe: Path):
-    folder = recipe.parent / "two"
-    launcher = [
-        sys.executable,
-        "-m",
-        "torch.distributed.run",
-        "--nproc_per_node",
-        "2",
-        "--master_port",
-        "29613",
-    ]
+@pytest.mark.parametrize("way", ["ddp", "fsdp2", "zero3"])
+def test_two_processes_train_the_same_recipe(recipe: Path, finished: Path, way: str):
+    if way == "zero3":
+        pytest.importorskip("deepspeed")
+    folder = recipe.parent / way
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", "0"]
+    options = ["--config_file", str(ROOT / f"examples/accelerate/{way}.yaml")]
+    program = [str(ROOT / "examples/train_skill0.py"), "--config", str(recipe), "--output", str(folder)]
     found = subprocess.run(
-        [*launcher, *command(recipe, folder, "--max-steps", "2")[1:]],
-        capture_output=True, text=True, env=environment(), timeout=600, check=False,
+        [*launcher, *options, *program, "--max-steps", "2"],
+        capture_output=True, text=True, env={**environment(), "DS_ACCELERATOR": "cpu"}, timeout=800,
+        check=False,
     )  # fmt: skip
     assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-3000:]
     results = json.loads((folder / "results.json").read_text(encoding="utf-8"))
@@ -180,6 +204,14 @@ def test_two_processes_train_the_same_recipe(recipe: Path):
     # Each process plays its own 8 trajectories a step.
     rows = pandas.read_parquet(folder / "metrics.parquet")
     assert rows["rollout/trajectories"].dropna().iloc[0] == 16
+    # What was saved is whole.
+    start, end = (
+        load_file(place / "model.safetensors") for place in (finished / "warmup/policy", folder / "policy")
+    )
+    assert {name: value.shape for name, value in start.items()}.items() <= {
+        name: value.shape for name, value in end.items()
+    }.items()
+    assert any(not value.equal(end[name]) for name, value in start.items())
 
 
 def same_weights(one: Path, other: Path) -> bool:
