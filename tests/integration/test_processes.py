@@ -1,8 +1,8 @@
 """One process, DDP, FSDP 2, ZeRO-2 and ZeRO-3 on two: one run, one result, and nothing lost.
 
-Every way of training is launched as a user launches it, by accelerate with a file of examples/accelerate. The
-runs of a way share their processes (tests/training/colours_processes.py), on CPUs with gloo. DeepSpeed compiles
-a helper when it first runs on a CPU: minutes, once.
+Every way of training is launched as a user launches it: by accelerate, with a file of examples/accelerate.
+The runs of a way share their processes (tests/training/colours_processes.py), on CPUs with gloo. DeepSpeed
+compiles a helper when it first runs on a CPU: minutes, once.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SHARDED = {"single": False, "ddp": False, "fsdp2": True, "zero2": False, "zero3"
 """Ways of training, and whether a process then holds but a part of the weights."""
 LIMIT_S = 800
 
-# 8 trajectories a round, in groups of 4: 1 process x 8 or 2 x 4. Micro-batches of 5 turns, at other places for
+# 8 trajectories a round, in groups of 4: 1 process x 8 or 2 x 4. Micro-batches of 5 turns, cut elsewhere for
 # each number of processes. The curriculum is at budget 2, helpfulness is measured at step 2.
 RUN: dict[str, Any] = {
     "max_steps": 4,
@@ -107,7 +107,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
 
 
 def launch(way: str, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """`accelerate launch` as the docs tell it, with a limit in time for processes that wait for each other."""
+    """`accelerate launch` as the docs tell it, with a limit in time."""
     file = str(ROOT / f"examples/accelerate/{way}.yaml")
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", "0"]
     environment = {

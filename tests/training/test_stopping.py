@@ -1,0 +1,81 @@
+"""SIGTERM, and numbers that are not finite: training stops, and what it leaves behind can be used."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from colours import make_trainer, parameters
+from transformers import TrainerCallback
+from trl import GRPOTrainer
+
+from skill0.errors import NonFiniteError, TrainingStopped
+
+# A round serves two optimizer steps: steps 1 and 3 lie inside a round.
+ROUNDS: dict[str, Any] = {"steps_per_generation": 2, "per_device_train_batch_size": 8, "save_strategy": "no"}
+
+
+class Terminate(TrainerCallback):
+    """SIGTERM to this process when a step begins."""
+
+    def __init__(self, step: int) -> None:
+        self.step = step
+
+    def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
+        if state.global_step == self.step:
+            os.kill(os.getpid(), signal.SIGTERM)
+
+
+def test_sigterm_finishes_the_round_saves_and_is_taken_up(colours_policy: Path, tmp_path: Path) -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    stopped = make_trainer(colours_policy, tmp_path / "run", callbacks=[Terminate(0)], **ROUNDS)
+    with pytest.raises(TrainingStopped, match=r"by SIGTERM at step 2, with a checkpoint in .*run"):
+        stopped.train()
+    assert TrainingStopped.exit_code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) is before
+    assert [path.name for path in (tmp_path / "run").glob("checkpoint-*")] == ["checkpoint-2"]
+    resumed = make_trainer(colours_policy, tmp_path / "run", **ROUNDS)
+    resumed.train(resume_from_checkpoint=True)
+    whole = make_trainer(colours_policy, tmp_path / "whole", **ROUNDS)
+    whole.train()
+    assert torch.equal(parameters(resumed), parameters(whole))
+
+
+def test_sigterm_in_the_last_step_stops_what_comes_after_training(
+    colours_policy: Path, tmp_path: Path
+) -> None:
+    trainer = make_trainer(colours_policy, tmp_path, callbacks=[Terminate(1)], max_steps=2, **ROUNDS)
+    with pytest.raises(TrainingStopped, match="at step 2"):
+        trainer.train()
+
+
+def test_a_gradient_that_is_not_finite_stops_before_it_is_learnt_from(
+    colours_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer(colours_policy, tmp_path, **ROUNDS)
+    before = parameters(trainer)
+    monkeypatch.setattr(GRPOTrainer, "_get_grad_norm", lambda self, model, grad_norm=None: float("nan"))
+    with pytest.raises(NonFiniteError, match=r"step 0, process 0: the gradient's norm is nan; the turns"):
+        trainer.train()
+    assert torch.equal(parameters(trainer), before)
+    lines = (tmp_path / "nonfinite-0-0.jsonl").read_text().splitlines()
+    turns = [json.loads(line) for line in lines]
+    # The turns themselves are well: nothing is marked.
+    assert turns
+    assert all(turn["finite"] for turn in turns)
+    assert all("say" in turn["prompt"] and turn["page"] is not None for turn in turns if not turn["padding"])
+
+
+def test_float16_leaves_such_a_gradient_to_its_scaler(
+    colours_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trainer = make_trainer(colours_policy, tmp_path, max_steps=1, **ROUNDS)
+    monkeypatch.setattr(GRPOTrainer, "_get_grad_norm", lambda self, model, grad_norm=None: float("inf"))
+    trainer.args.fp16 = True
+    trainer.train()
+    assert trainer.state.global_step == 1
