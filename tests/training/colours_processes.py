@@ -1,8 +1,9 @@
 """A program for tests on several processes: training runs one after another, in one set of processes.
 
 `accelerate launch --config_file FILE colours_processes.py PLAN.json`. Starting Python, torch and a
-process group takes longer than training the tiny policy, so a plan holds several runs. Each is a trainer of
-its own; it leaves `NAME/policy` (saved weights, or the adapter), and a `NAME/result-RANK.json` of every process.
+process group takes longer than training the tiny policy, so a plan holds several runs. Each is a trainer
+of its own; it leaves `NAME/policy` (saved weights, or the adapter), and a `NAME/result-RANK.json` of
+every process.
 """
 
 from __future__ import annotations
