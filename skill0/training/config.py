@@ -191,6 +191,18 @@ class Skill0Config(GRPOConfig):
         check_sampling (`bool`, *optional*, defaults to `False`):
             Score every sampled token again with the trainer and log how far both differ. Costs a forward
             pass over the whole batch.
+        sampling_probe (`str`, *optional*, defaults to `"start"`):
+            When a probe turn is sampled and scored, to see that sampler and trainer agree: at the `"start"`
+            of training, also after every weight synchronisation (`"sync"`, for debugging), or never
+            (`"off"`).
+        sampling_tolerance (`float`, *optional*):
+            Largest mean difference of log-probabilities, in nats per token, that a probe lets pass. Defaults
+            to 0.001 where both compute in float32 with transformers, else to 0.1.
+        guards (`str`, *optional*, defaults to `"warn"`):
+            What happens when logged figures show a run going wrong: `"warn"`, `"stop"` or nothing (`"off"`).
+            See docs/guards.md.
+        guard_settings (`dict[str, float]`, *optional*):
+            Bounds of the guards that differ from those of [`~skill0.training.guards.GuardSettings`].
     """
 
     max_turns: int = 50
@@ -257,6 +269,10 @@ class Skill0Config(GRPOConfig):
     env_workers: int = 4
     env_timeout: float = 60.0
     check_sampling: bool = False
+    sampling_probe: str = "start"
+    sampling_tolerance: float | None = None
+    guards: str = "warn"
+    guard_settings: dict[str, float] | None = None
 
     # Defaults of parent classes that differ: one row of the metrics per step, and nothing to pin (a row of
     # the dataset is a task's number).

@@ -14,7 +14,9 @@ from skill0.policy.encoding import PIXELS
 from skill0.training.advantages import BASELINES, SCALES
 from skill0.training.credit import ARM_STATISTICS, ESTIMATORS, STATISTICS
 from skill0.training.gigpo import ANCHORS
+from skill0.training.guards import ACTIONS, guard_settings
 from skill0.training.loss import MEANS, OBJECTIVES, TRL_LOSS_TYPES
+from skill0.training.sampling_probe import PROBES
 
 if TYPE_CHECKING:
     from skill0.training.config import Skill0Config
@@ -72,6 +74,8 @@ def check_choices(config: Skill0Config) -> None:
         "helpfulness_from": SOURCES,
         "arm_advantages": ARM_STATISTICS,
         "page_pixels": PIXELS,
+        "sampling_probe": PROBES,
+        "guards": ACTIONS,
     }
     for name, allowed in choices.items():
         if getattr(config, name) not in allowed:
@@ -120,6 +124,9 @@ def check_ranges(config: Skill0Config) -> None:
         )
     if not config.env_timeout > 0:
         raise ConfigError(f"env_timeout={config.env_timeout} must be above 0 seconds")
+    if config.sampling_tolerance is not None and not config.sampling_tolerance > 0:
+        raise ConfigError(f"sampling_tolerance={config.sampling_tolerance} must be above 0 nats")
+    guard_settings(config.guard_settings)
 
 
 def check_contradictions(config: Skill0Config) -> None:

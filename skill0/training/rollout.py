@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, Any
 
 from skill0.agent import PolicyOutput, RolloutGroup
-from skill0.errors import ConfigError
+from skill0.errors import ConfigError, PolicyError
 from skill0.policy import TransformersPolicy
 from skill0.training import processes, trl_internals
 
@@ -104,6 +104,7 @@ class VllmPolicy:
         pictures = [None if item.page is None else [item.page.image()] for item in inputs]
         images = None if all(picture is None for picture in pictures) else pictures
         replies, logprobs = trl_internals.vllm_generate(self.trainer, prompts, images, sampling)
+        self._refuse_vision_tokens(replies)
         return [
             PolicyOutput(
                 text=self.encoder.decode(reply),
@@ -114,6 +115,16 @@ class VllmPolicy:
             )
             for prompt, reply, scores in zip(prompts, replies, logprobs, strict=True)
         ]
+
+    def _refuse_vision_tokens(self, replies: Sequence[Sequence[int]]) -> None:
+        """The bias of `without_vision_tokens` leaves them next to no probability; a reply that holds one says
+        that the bias did not reach vLLM."""
+        for token in self.encoder.vision_token_ids:
+            if any(token in reply for reply in replies):
+                raise PolicyError(
+                    f"vLLM sampled the vision token {token}, which stands for an image that is not there: it "
+                    "did not heed the logit_bias it was sent; do not override logit_bias in generation_kwargs"
+                )
 
 
 def without_vision_tokens(

@@ -29,7 +29,7 @@ def score_windows(trainer: Skill0Trainer, windows: Sequence[Window]) -> dict[str
     corrects = args.use_vllm and args.vllm_importance_sampling_correction
     needs_old = args.gradient_accumulation_steps % trainer.windows_per_round != 0 or corrects
     compares = corrects or args.check_sampling
-    if needs_old and _sampler_is_exact(trainer):
+    if needs_old and trl_internals.samples_exactly(trainer):
         for item in (item for window in windows for micro_batch in window for item in micro_batch):
             item.old_logprobs = _as_sampled(item)
         needs_old = False
@@ -48,12 +48,6 @@ def score_windows(trainer: Skill0Trainer, windows: Sequence[Window]) -> dict[str
             if trainer.beta != 0.0:
                 _keep(micro_batch, "reference_logprobs", trl_internals.reference_logprobs(trainer, batch))
     return _difference_metrics(trainer, differences) if compares else {}
-
-
-def _sampler_is_exact(trainer: Skill0Trainer) -> bool:
-    """Whether the log-probabilities recorded while sampling are the trainer's, up to rounding of float32."""
-    exact = trl_internals.bare_model(trainer).dtype == torch.float32
-    return not trainer.args.use_vllm and exact and trainer.accelerator.mixed_precision == "no"
 
 
 def _as_sampled(item: TrainingTurn) -> torch.Tensor:

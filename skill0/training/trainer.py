@@ -36,6 +36,7 @@ from skill0.skills import group_by_relevance, skills_in_context
 from skill0.training import nonfinite, persistence, preparation, processes, rounds, trl_internals
 from skill0.training.callbacks import MetricsWriter, RestorePhase, SaveBetweenRounds
 from skill0.training.config import Skill0Config
+from skill0.training.guards import Guards, guard_settings
 from skill0.training.internalization import internalization_loss, share
 from skill0.training.loss import STATISTICS, policy_loss
 from skill0.training.metrics import evaluation_metrics
@@ -44,6 +45,7 @@ from skill0.training.pairing import PairsSoFar
 from skill0.training.preparation import TaskSampler
 from skill0.training.replay import Round
 from skill0.training.rollout import TrainerPolicy, VllmPolicy, derived_seed, without_vision_tokens
+from skill0.training.sampling_probe import SamplingProbe
 from skill0.training.stopping import StopOnSignal
 from skill0.training.turn_buffer import TrainingTurn, collate_training_turns
 
@@ -188,6 +190,10 @@ class Skill0Trainer(GRPOTrainer):
         self.add_callback(SaveBetweenRounds(self, self.windows_per_round))
         self.add_callback(self.stop_on_signal)
         self.add_callback(MetricsWriter(args.run_folder))
+        if args.guards != "off":
+            self.add_callback(Guards(self, args.guards, guard_settings(args.guard_settings)))
+        if args.sampling_probe != "off":
+            self.add_callback(SamplingProbe(self, args.sampling_probe))
 
     # ------------------------------------------------------------------ what rollouts need
 

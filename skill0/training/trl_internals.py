@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 import torch
 
-from skill0.errors import ConfigError
+from skill0.errors import ConfigError, PolicyError
 from skill0.training.shared_pass import can_share, shared_logprobs
 from skill0.training.turn_batching import image_tensors
 
@@ -164,6 +164,9 @@ def vllm_generate(
     """Completion ids and the sampler's log-probabilities of them, from TRL's vLLM backend.
 
     Weights are sent to vLLM first, once per optimizer step. Every process must call this equally often.
+
+    Raises:
+        PolicyError: vLLM answered other prompts than it was given, or without log-probabilities.
     """
     backend = trainer.vllm_generation
     if trainer.state.global_step != trainer._last_loaded_step:
@@ -179,12 +182,20 @@ def vllm_generate(
     try:
         for name, value in wanted.items():
             setattr(backend, name, value)
-        _, completion_ids, logprobs, _ = backend.generate(
+        answered, completion_ids, logprobs, _ = backend.generate(
             prompts=prompt_ids, images=images, num_generations=1
         )
     finally:
         for name, value in before.items():
             setattr(backend, name, value)
+    if [list(ids) for ids in answered] != prompt_ids:
+        raise PolicyError(
+            "vLLM generated from other token ids than it was sent: it expands image placeholders, or cuts "
+            "prompts, by itself. Its replies would be trained on in a context they were not drawn in; use a "
+            "version of vLLM that TRL supports, and a vllm_max_model_length that holds every prompt"
+        )
+    if logprobs is None:
+        raise PolicyError("vLLM returned no log-probabilities; leave `logprobs` out of generation_kwargs")
     # One entry per candidate token; with `logprobs=0` the only candidate is the sampled token.
     sampled = [[float("nan") if token[0] is None else token[0] for token in reply] for reply in logprobs]
     return completion_ids, sampled
@@ -254,6 +265,12 @@ def whole_weights(trainer: Trainer) -> bool:
     """Whether every process holds the whole plain model (one process or DDP, no adapter)."""
     model = trainer.accelerator.unwrap_model(trainer.model)
     return not (trainer.is_deepspeed_enabled or trainer.is_fsdp_enabled or hasattr(model, "peft_config"))
+
+
+def samples_exactly(trainer: Trainer) -> bool:
+    """Whether the log-probabilities recorded while sampling are the trainer's, up to rounding of float32."""
+    exact = bare_model(trainer).dtype == torch.float32
+    return not trainer.args.use_vllm and exact and trainer.accelerator.mixed_precision == "no"
 
 
 def generates_together(trainer: Trainer) -> bool:
