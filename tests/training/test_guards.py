@@ -113,7 +113,7 @@ def test_advice_names_real_settings() -> None:
 
 def test_settings_are_checked() -> None:
     assert guard_settings({"rounds": 2}) == GuardSettings(rounds=2)
-    with pytest.raises(ConfigError, match="unknown.*'round'.*'rounds'"):
+    with pytest.raises(ConfigError, match=r"unknown.*'round'.*'rounds'"):
         guard_settings({"round": 2})
     with pytest.raises(ConfigError, match="solved=-1"):
         guard_settings({"solved": -1})
@@ -136,9 +136,7 @@ class Mumbler(Reader):
 
 
 def mumbling(policy: Path, folder: Path, **changes: Any) -> Any:
-    trainer = make_trainer(
-        policy, folder, skills=None, max_steps=8, guard_settings={"rounds": 2}, **changes
-    )
+    trainer = make_trainer(policy, folder, skills=None, max_steps=8, guard_settings={"rounds": 2}, **changes)
     trainer.loop.policy = Mumbler(trainer.encoder)
     return trainer
 
