@@ -2,6 +2,10 @@
 
     python benchmarks/training.py shipped/household
     python benchmarks/training.py [POLICY] [--recipe FILE] [--rounds 2] [--json FILE] [--cpu-seconds]
+    python benchmarks/training.py shipped/household --figures [--repetitions 5] [--json FILE]
+
+With `--figures`, instead: an iteration over its floor, against TRL's own GRPOTrainer, what environment, padding
+and the turn buffer cost, and the gain of sharing pages (benchmarks/efficiency).
 
 Without a policy an untrained tiny one is built, which never ends an episode early: the longest rounds.
 One round is played first and not counted: it starts environments. Set OMP_NUM_THREADS=1 for figures that
@@ -19,6 +23,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from efficiency.report import measure_figures, show_figures
 from rich.console import Console
 from rich.table import Table
 
@@ -34,14 +39,30 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=2, help="rounds that are counted")
     parser.add_argument("--json", type=Path)
     parser.add_argument("--cpu-seconds", action="store_true")
+    parser.add_argument("--figures", action="store_true", help="ratios of efficiency; needs a saved policy")
+    parser.add_argument("--repetitions", type=int, default=5, help="of each interleaved comparison")
     arguments = parser.parse_args()
     if arguments.cpu_seconds:
         time.perf_counter = time.process_time  # every phase is timed by this function, looked up when called
+    if arguments.figures and not arguments.policy:
+        parser.error("--figures needs a policy, such as shipped/household")
     with tempfile.TemporaryDirectory() as folder:
+        if arguments.figures:
+            found = measure_figures(
+                arguments.policy, arguments.recipe, Path(folder),
+                rounds=arguments.rounds, repetitions=arguments.repetitions,
+            )  # fmt: skip
+            show_figures(found, Console())
+            write_json(arguments.json, found)
+            return
         found = measure(arguments.policy, arguments.recipe, arguments.rounds, Path(folder))
     show(found, Console())
-    if arguments.json:
-        arguments.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    write_json(arguments.json, found)
+
+
+def write_json(path: Path | None, found: dict[str, Any]) -> None:
+    if path:
+        path.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
 
 
 def measure(policy: str | None, recipe_file: Path, rounds: int, folder: Path) -> dict[str, Any]:
