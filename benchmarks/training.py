@@ -4,8 +4,8 @@
     python benchmarks/training.py [POLICY] [--recipe FILE] [--rounds 2] [--json FILE] [--cpu-seconds]
     python benchmarks/training.py shipped/household --figures [--repetitions 5] [--json FILE]
 
-With `--figures`, instead: an iteration over its floor, against TRL's own GRPOTrainer, what environment, padding
-and the turn buffer cost, and the gain of sharing pages (benchmarks/efficiency).
+With `--figures`, instead: an iteration over its floor, against TRL's own GRPOTrainer, what environment,
+padding and the turn buffer cost, and the gain of sharing pages (benchmarks/efficiency).
 
 Without a policy an untrained tiny one is built, which never ends an episode early: the longest rounds.
 One round is played first and not counted: it starts environments. Set OMP_NUM_THREADS=1 for figures that

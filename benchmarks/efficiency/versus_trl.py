@@ -2,8 +2,8 @@
 
 The task is the first turn of a household episode, page and all; its reward is the parity of the reply, so
 that groups have spread. Both trainers are given the samples of one recorded round instead of generating, so
-that what is compared is everything else: prompts and pages, rewards, advantages, one forward and backward pass.
-Both start from the same weights, with the same accelerated vision tower; nothing is optimised between.
+that what is compared is everything else: prompts and pages, rewards, advantages, one forward and backward
+pass. Both start from the same weights, with the same accelerated vision tower; nothing is optimised between.
 """
 
 from __future__ import annotations
@@ -82,8 +82,8 @@ def measure_versus_trl(
     args = Skill0Config(
         str(folder / "ours"), **shared, **agent, max_turns=1, turn_micro_batch_size=size,
         success_reward=1.0, invalid_action_penalty=0.0, compression_weight=0.0, env_workers=0,
-        activation_checkpointing=False, disable_tqdm=True, num_stages=1, curriculum_interval=10**6,
-        helpfulness_filter="none",
+        activation_checkpointing=False, disable_tqdm=True, budgets=[len(world.bank.names)],
+        curriculum_interval=10**6, helpfulness_filter="none",
     )  # fmt: skip
     ours = Skill0Trainer(
         model=model, args=args, env=FirstTurn(world.env), tasks=world.train, skills=world.bank,
