@@ -1,9 +1,10 @@
 """The same single-turn round in `Skill0Trainer` and in TRL's own `GRPOTrainer`: time and gradient.
 
-The task is the first turn of a household episode, page and all; its reward is the parity of the reply, so
-that groups have spread. Both trainers are given the samples of one recorded round instead of generating, so
-that what is compared is everything else: prompts and pages, rewards, advantages, one forward and backward
-pass. Both start from the same weights, with the same accelerated vision tower; nothing is optimised between.
+The task is the first turn of a household episode, page and all; its reward is the parity of the action's
+hash, and replies are drawn at a temperature at which actions differ, so that groups have spread. Both
+trainers are given the samples of one recorded round instead of generating, so that what is compared is
+everything else: prompts and pages, rewards, advantages, one forward and backward pass. Both start from the
+same weights, with the same accelerated vision tower; nothing is optimised between.
 """
 
 from __future__ import annotations
@@ -74,7 +75,7 @@ def measure_versus_trl(
     size = 4 * groups
     shared = {
         "per_device_train_batch_size": size, "num_generations": 4, "steps_per_generation": 1,
-        "gradient_accumulation_steps": 1, "max_completion_length": 24, "temperature": 0.7, "beta": 0.0,
+        "gradient_accumulation_steps": 1, "max_completion_length": 24, "temperature": 2.0, "beta": 0.0,
         "max_steps": 10**6, "use_cpu": True, "report_to": [], "save_strategy": "no", "seed": 0,
         "loss_type": "grpo", "bf16": False,
     }  # fmt: skip
@@ -106,6 +107,8 @@ def measure_versus_trl(
     seconds: dict[str, list[Seconds]] = take_turns({**works, UNSHARED: ours_unshared}, repetitions)
     ours.close()
     largest = gradients[TRL].abs().max().item()
+    if largest == 0.0:
+        raise SystemExit("no group of the round has any spread: there is no gradient to compare")
     return {
         "seconds": seconds,
         "samples": size,

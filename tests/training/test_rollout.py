@@ -87,6 +87,8 @@ def test_derived_seeds_differ_by_every_part() -> None:
 class ByteEncoder:
     """Ids are bytes; one placeholder 256 for every visual token."""
 
+    vision_token_ids = (256,)
+
     def encode(self, item: PolicyInput) -> tuple[int, ...]:
         return (256,) * (0 if item.page is None else item.page.visual_tokens) + tuple(item.text.encode())
 
