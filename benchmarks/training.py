@@ -40,6 +40,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     parser.add_argument("--cpu-seconds", action="store_true")
     parser.add_argument("--figures", action="store_true", help="ratios of efficiency; needs a saved policy")
+    parser.add_argument("--trajectories", type=int, help="of a window, where the recipe's are too many")
     parser.add_argument("--repetitions", type=int, default=5, help="of each interleaved comparison")
     arguments = parser.parse_args()
     if arguments.cpu_seconds:
@@ -51,6 +52,7 @@ def main() -> None:
             found = measure_figures(
                 arguments.policy, arguments.recipe, Path(folder),
                 rounds=arguments.rounds, repetitions=arguments.repetitions,
+                trajectories=arguments.trajectories,
             )  # fmt: skip
             show_figures(found, Console())
             write_json(arguments.json, found)

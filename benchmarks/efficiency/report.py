@@ -44,7 +44,7 @@ class Figure:
 
 def measure_figures(
     policy: str, recipe_file: Path, folder: Path, *, rounds: int = 3, repetitions: int = 5,
-    trajectories: int | None = None, groups: int = 12,
+    trajectories: int | None = None, groups: int = 6,
 ) -> dict[str, Any]:  # fmt: skip
     """Every figure, for a recipe and a policy. `trajectories` makes its rounds smaller, for a quick look."""
     from skill0.policy import load_policy
