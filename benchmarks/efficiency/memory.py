@@ -44,15 +44,15 @@ def buffer_bytes(world: Any, settings: Any, encoder: Any, *, episodes: int, toke
     files = tuple(world.bank)[:2]
     with EnvPool(world.env) as pool:
         loop = AgentLoop(OneReply(encoder, tokens), pool, settings, renderer)
-        groups = [RolloutGroup(task, 4, files) for task in world.train[: episodes // 4]]
+        # Always the same tasks: pages of other tasks have other sizes.
+        groups = [RolloutGroup(task, episodes // 4, files) for task in world.train[:4]]
         loop.run(groups[:1], Sampling(), 0)  # caches are no part of the buffer
         gc.collect()
         tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
         trajectories = loop.run(groups, Sampling(), 0)
-        turns = training_turns(
-            trajectories, [(1.0,) * len(one.turns) for one in trajectories], [1.0] * len(trajectories)
-        )
+        ones = [(1.0,) * len(one.turns) for one in trajectories]
+        turns = training_turns(trajectories, ones, ones)
         windows = cut_windows(
             turns, windows=2, longest=len(turns), micro_batch_size=8, padding=turns[0].turn, seed=0
         )

@@ -15,7 +15,7 @@ from colours import history, make_trainer, parameters
 from colours_world import PatientColours
 
 from skill0.agent import Trajectory
-from skill0.training import rounds
+from skill0.training import episodes, rounds
 
 pytestmark = pytest.mark.integration
 
@@ -41,14 +41,14 @@ class Played:
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.rounds: list[tuple[list[Trajectory], list[int]]] = []
-        self.monkeypatch, self.play = monkeypatch, rounds._play
+        self.monkeypatch, self.play = monkeypatch, episodes._play
 
     def record(self) -> None:
-        def play(*args: Any) -> Any:
-            self.rounds.append(self.play(*args))
+        def play(*args: Any, **kwargs: Any) -> Any:
+            self.rounds.append(self.play(*args, **kwargs))
             return self.rounds[-1]
 
-        self.monkeypatch.setattr(rounds, "_play", play)
+        self.monkeypatch.setattr(episodes, "_play", play)
 
     def without_failures(self) -> Iterator[tuple[list[Trajectory], list[int]]]:
         for trajectories, groups in self.rounds:
@@ -58,7 +58,7 @@ class Played:
 
     def replay_without_failures(self) -> None:
         survivors = self.without_failures()
-        self.monkeypatch.setattr(rounds, "_play", lambda *args: next(survivors))
+        self.monkeypatch.setattr(episodes, "_play", lambda *args, **kwargs: next(survivors))
 
 
 def test_training_survives_chaos_and_learns_from_what_is_left(
