@@ -14,6 +14,7 @@ from rich.console import Console
 from skill0.agent.settings import AGENT_FILE, AgentSettings
 from skill0.errors import ConfigError
 from skill0.training.model_card import REPORT_FILE
+from skill0.training.processes import unsharded
 from skill0.training.recipe import TINY, Recipe, WarmupSection
 from skill0.training.run_folder import read_json, write_json
 from skill0.training.tiny_warmup import warm_up_tiny, warmup_digest
@@ -109,9 +110,10 @@ def _build_and_warm_up(
     from skill0.policy import save_policy
 
     agent = config.agent_settings()
-    made = warm_up_tiny(recipe, section, world, agent, folder, console)
-    write_json(folder / "report.json", made.report.to_json())
-    # Whole or not at all: a folder named "policy" is taken for a finished warm-up.
-    save_policy(made.model, made.processor, folder / "policy-in-progress")
+    with unsharded():  # the other processes wait
+        made = warm_up_tiny(recipe, section, world, agent, folder, console)
+        write_json(folder / "report.json", made.report.to_json())
+        # Whole or not at all: a folder named "policy" is taken for a finished warm-up.
+        save_policy(made.model, made.processor, folder / "policy-in-progress")
     agent.save(folder / "policy-in-progress")
     (folder / "policy-in-progress").rename(folder / "policy")

@@ -48,6 +48,20 @@ def any_of(accelerator: Any, mine: bool) -> bool:
     return bool(accelerator.reduce(flag, reduction="sum").item() > 0)
 
 
+@contextlib.contextmanager
+def unsharded() -> Iterator[None]:
+    """Models made in here belong to this process alone. Under ZeRO-3 transformers shares out every model that
+    is made once the run's configuration exists, for which all processes must make it together."""
+    from transformers.integrations import deepspeed
+
+    known = deepspeed._hf_deepspeed_config_weak_ref
+    deepspeed.unset_hf_deepspeed_config()
+    try:
+        yield
+    finally:
+        deepspeed._hf_deepspeed_config_weak_ref = known
+
+
 def check_launch(args: Any) -> None:
     """Raises `ConfigError` when a launcher was asked for several processes, and each would train alone.
 

@@ -112,7 +112,7 @@ def test_the_trainer_asks_for_it_and_else_for_trls_pass(policy, monkeypatch) -> 
         temperature=TEMPERATURE,
         _tokenizer=encoder.tokenizer,
         encoder=encoder,
-        accelerator=SimpleNamespace(unwrap_model=lambda model: model),
+        accelerator=SimpleNamespace(unwrap_model=lambda model: model, mixed_precision="no"),
         _get_per_token_logps_and_entropies=lambda *_, **__: (*by_trl(model, batch), None),
     )
     shared = trl_internals.token_logprobs(trainer, model, batch, entropies=True)
