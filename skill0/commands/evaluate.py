@@ -55,6 +55,7 @@ def evaluate_policy(
         tasks_from,
     )
     from skill0.training.reading_check import reading_check
+    from skill0.training.taught_worlds import HouseholdWorld
 
     if arms and (games is not None or skills is not None):
         raise ConfigError(
@@ -70,8 +71,8 @@ def evaluate_policy(
     with EnvPool(env, workers=workers) as pool:
         if arms:
             report = reading_check(
-                player, chosen, settings, pool, arms=arms, households=households, sampling=sampling,
-                seed=seed, batch_size=batch_size, progress=True,
+                player, chosen, settings, pool, arms=arms, world=HouseholdWorld(households),
+                sampling=sampling, seed=seed, batch_size=batch_size, progress=True,
             )  # fmt: skip
         else:
             every = tasks_from(chosen)

@@ -224,6 +224,7 @@ QUESTION = PromptTemplate(
         "know: {skills_text}",
         "before: {history_text}",
         "task: {instruction}",
+        "{status}",
         "see: {observation}",
         "{compression}",
     ),

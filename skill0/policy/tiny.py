@@ -101,9 +101,10 @@ class TinyPolicySettings:
 
 
 def build_tiny_policy(
-    settings: TinyPolicySettings, lexicon: Sequence[str], seed: int = 0
+    settings: TinyPolicySettings, lexicon: Sequence[str], seed: int = 0, *, names: Sequence[str] = ()
 ) -> tuple[Qwen2_5_VLForConditionalGeneration, ImageTextProcessor]:
-    """A freshly initialised model and its processor. `lexicon` as in `build_tokenizer`.
+    """A freshly initialised model and its processor. `lexicon` and `names` as in
+    `build_tokenizer`.
 
     The weights depend on `settings`, the size of the vocabulary and `seed` alone; torch's global random
     state is left as it was.
@@ -115,7 +116,7 @@ def build_tiny_policy(
     from skill0.policy.tokenizer import build_tokenizer
     from skill0.policy.vision import speed_up_vision_on_cpu
 
-    processor = build_processor(build_tokenizer(lexicon), CHAT_TEMPLATE)
+    processor = build_processor(build_tokenizer(lexicon, names), CHAT_TEMPLATE)
     tokenizer = processor.tokenizer
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)

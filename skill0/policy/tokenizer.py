@@ -54,13 +54,16 @@ _MOST_OF_A_KIND = 99
 """A word followed by a higher number ("seed 1234") is not taken for a name."""
 
 
-def lexicon_from_texts(texts: Iterable[str], phrases: Sequence[str] = ()) -> tuple[str, ...]:
+def lexicon_from_texts(
+    texts: Iterable[str], phrases: Sequence[str] = (), names: Sequence[str] = ()
+) -> tuple[str, ...]:
     """What a tokenizer needs to know to write sample texts in few tokens, sorted.
 
     Texts are prompts, observations, commands. A word followed by a number names a thing: it is taken alone
     and with all numbers from 1 to the highest seen, so that having seen "cabinet 3" is to know "cabinet 1".
-    `phrases` are kept whole: pass the verbs of several words ("go to"). Everything else is taken with the
-    spaces it was seen with, and bare. The result does not depend on the order of the texts.
+    `phrases` are kept whole: pass the verbs of several words ("go to"). `names` are one token each, whatever
+    stands around them ("New Delhi"). Everything else is taken with the spaces it was seen with, and bare. The
+    result does not depend on the order of the texts.
     """
     parts = [part for text in texts for part in _CONTROL.split(text)]
     highest: dict[str, int] = {}
@@ -68,17 +71,18 @@ def lexicon_from_texts(texts: Iterable[str], phrases: Sequence[str] = ()) -> tup
         for word, number in _NUMBERED_NAME.findall(part):
             if word.lower() not in _NEVER_NAMES and int(number) <= _MOST_OF_A_KIND:
                 highest[word] = max(highest.get(word, 0), int(number))
-    names = [f"{word} {number}" for word, last in highest.items() for number in range(1, last + 1)]
-    splitter = _splitter(names, phrases)
+    numbered = [f"{word} {number}" for word, last in highest.items() for number in range(1, last + 1)]
+    splitter = _splitter(numbered, phrases, names)
     pieces = {piece for part in parts for piece, _ in splitter.pre_tokenize_str(part) if piece.strip()}
-    return tuple(sorted({*highest, *names, *pieces, *(piece.strip() for piece in pieces)}))
+    return tuple(sorted({*highest, *numbered, *names, *pieces, *(piece.strip() for piece in pieces)}))
 
 
-def build_tokenizer(lexicon: Sequence[str]) -> PreTrainedTokenizerFast:
+def build_tokenizer(lexicon: Sequence[str], names: Sequence[str] = ()) -> PreTrainedTokenizerFast:
     """A tokenizer with one token per lexicon entry, plus bytes, reply tags and Qwen2.5-VL's control tokens.
 
     An entry is a token exactly as written, spaces included ("go to ", " from "); entries of the form "word
-    number" are names, and so are their words. `lexicon_from_texts` makes such a lexicon.
+    number" are names, and so are their words. `lexicon_from_texts` makes such a lexicon; `names` are those it
+    was given.
 
     Ids: 0..255 are the bytes, then the lexicon in the order given, then reply tags, then control tokens.
     `eos_token` is `<|im_end|>`, `pad_token` is `<|endoftext|>`, padding is on the left.
@@ -101,9 +105,9 @@ def build_tokenizer(lexicon: Sequence[str]) -> PreTrainedTokenizerFast:
 
     # `ignore_merges`: a pre-token that is in the vocabulary is a token, any other falls apart into bytes.
     tokenizer = Tokenizer(models.BPE(vocab=vocabulary, merges=[], ignore_merges=True))
-    names, phrases = _names_and_phrases(lexicon)
+    numbered, phrases = _names_and_phrases(lexicon, names)
     as_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([_splitter(names, phrases), as_bytes])  # type: ignore
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence([_splitter(numbered, phrases, names), as_bytes])  # type: ignore
     tokenizer.decoder = decoders.ByteLevel()  # type: ignore
     tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in REPLY_TAGS])
     tokenizer.add_special_tokens(
@@ -134,21 +138,21 @@ def byte_alphabet() -> tuple[str, ...]:
     return tuple(chr(byte if byte in printable else next(substitutes)) for byte in range(256))
 
 
-def _names_and_phrases(lexicon: Iterable[str]) -> tuple[list[str], list[str]]:
-    """The entries "word number", and the other entries that hold a space inside."""
+def _names_and_phrases(lexicon: Iterable[str], names: Sequence[str]) -> tuple[list[str], list[str]]:
+    """The entries "word number", and the other entries that hold a space inside and are no name."""
     inner = list(dict.fromkeys(entry.strip() for entry in lexicon if " " in entry.strip()))
-    names = [entry for entry in inner if _NUMBERED_NAME.fullmatch(entry)]
-    known = set(names)
-    return names, [entry for entry in inner if entry not in known]
+    numbered = [entry for entry in inner if _NUMBERED_NAME.fullmatch(entry)]
+    known = {*numbered, *names}
+    return numbered, [entry for entry in inner if entry not in known]
 
 
-def _splitter(names: Sequence[str], phrases: Sequence[str]) -> Any:
+def _splitter(numbered: Sequence[str], phrases: Sequence[str], names: Sequence[str] = ()) -> Any:
     """Cuts a text into names, and what stands between them with the spaces next to it."""
     from tokenizers import Regex, pre_tokenizers
 
     end = r"(?![\p{L}\p{N}])"  # keeps "mug 1" out of "mug 12", and "mug" out of "mugs"
     numbers: dict[str, list[str]] = {}
-    for entry in names:
+    for entry in numbered:
         word, _, number = entry.partition(" ")
         numbers.setdefault(word, []).append(number)
     # Longest first: Oniguruma takes the first alternative that matches.
@@ -156,7 +160,10 @@ def _splitter(names: Sequence[str], phrases: Sequence[str]) -> Any:
         rf"{re.escape(word)}(?: (?:{'|'.join(sorted(found, key=len, reverse=True))}){end})?"
         for word, found in sorted(numbers.items(), key=lambda item: -len(item[0]))
     ]
+    # What ends in a letter must not go on; a tag may stand before any text.
+    whole = [re.escape(name) + end * name[-1].isalnum() for name in sorted(names, key=len, reverse=True)]
     name = rf"(?:{'|'.join(alternatives)}){end}" if alternatives else r"(?!)"
+    name = rf"(?:{'|'.join([*whole, name])})" if whole else name
     inner = [re.escape(phrase.strip()) for phrase in sorted(phrases, key=len, reverse=True)]
     phrase = rf" ?(?:{'|'.join(inner)}){end} ?|" if inner else ""
     between = rf" ?(?!{name})\p{{L}}+ ?| ?\p{{N}}+ ?| ?[^\s\p{{L}}\p{{N}}]+ ?|\s"

@@ -28,13 +28,11 @@ from skill0.context import ContextRenderer, Page
 from skill0.errors import ConfigError, EnvError
 from skill0.skills.skill import SkillFile
 from skill0.training.lessons import READING_REQUEST
-from skill0.training.procedure_expert import expert_for
-from skill0.training.searching_expert import Choice, SearchingExpert, facts_of, remember
+from skill0.training.searching_expert import Choice, facts_of
+from skill0.training.taught_worlds import Expert, TaughtGame, TaughtWorld
 
 if TYPE_CHECKING:
     from skill0.agent.loop import Pool
-    from skill0.envs.alfworld.games import Game
-    from skill0.envs.alfworld.rooms import HouseholdSettings
 
 ARMS = ("all", "some", "none")
 
@@ -95,14 +93,14 @@ class Demonstration:
 
 @dataclass(frozen=True)
 class Demonstrations:
-    """What was collected, with which prompts (`agent`) and in which households (None: official games), and
-    how many episodes of each arm were played and won. `names` are words that other games of the kind use."""
+    """What was collected, with which prompts (`agent`) and in which world (None: official games), and how
+    many episodes of each arm were played and won. `names` are words that other games of the kind use."""
 
     episodes: tuple[Demonstration, ...]
     played: Mapping[str, int]
     won: Mapping[str, int]
     agent: AgentSettings
-    households: HouseholdSettings | None = None
+    world: TaughtWorld | None = None
     names: tuple[str, ...] = ()
 
     def __len__(self) -> int:
@@ -114,53 +112,30 @@ class Demonstrations:
 
     def lexicon(self) -> tuple[str, ...]:
         """The vocabulary that a tiny policy needs for what it reads and writes here, and for everything that
-        pages of such households may state."""
+        pages of such a world may state."""
         from skill0.policy.tokenizer import lexicon_from_texts
 
         texts = {READING_REQUEST, *self.names}
-        if self.households is not None:
-            texts.update(f"{key}: {value}, " for key, value in possible_facts(self.households))
+        if self.world is not None:
+            texts.update(f"{key}: {value}, " for key, value in self.world.possible_facts())
         for episode in self.episodes:
             texts.update(f"{key}: {value}, " for key, value in episode.facts.items())
             texts.update(choice.reply for choice in episode.choices)
             texts.update(text for prompt in episode.prompts for text in (prompt.system, prompt.text))
-        return lexicon_from_texts(texts, VERB_PHRASES)
+        return lexicon_from_texts(texts, VERB_PHRASES, self.whole_names())
 
-
-def possible_facts(households: HouseholdSettings) -> list[tuple[str, str]]:
-    """Facts in which every key and every value occurs that skill files of such households can state."""
-    from skill0.envs.alfworld.conventions import sample_convention, targets
-    from skill0.envs.alfworld.rooms import rooms
-    from skill0.skills.conventions import bank_from_convention
-
-    convention = sample_convention(0, households)
-    stated = facts_of(bank_from_convention(convention, targets(households)))
-    places = sorted({place for room in rooms(households.size) for place in room.kept})
-    return [*stated.items(), *(("first", place) for place in places)]
-
-
-def household_skills(game: Game, households: HouseholdSettings | None = None) -> tuple[SkillFile, ...]:
-    """The skill files that tell a generated game's convention to its task: the relevant files of its bank.
-
-    Raises:
-        ConfigError: the game has no convention (it is not a generated household).
-    """
-    from skill0.envs.alfworld.conventions import targets
-    from skill0.skills.conventions import bank_from_convention
-
-    if not game.convention:
-        raise ConfigError(f"game {game.id!r} has no convention: only generated households have one")
-    bank = bank_from_convention(game.convention, targets(households))
-    return tuple(file for file in bank if file.declares(game.task_type))
+    def whole_names(self) -> tuple[str, ...]:
+        """Names of the world that are one token each, wherever they stand."""
+        return () if self.world is None else self.world.names()
 
 
 def collect_demonstrations(
-    games: Sequence[Game],
+    games: Sequence[TaughtGame],
     settings: DemonstrationSettings,
     agent: AgentSettings,
     pool: Pool,
     *,
-    households: HouseholdSettings | None = None,
+    world: TaughtWorld,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Demonstrations:
@@ -174,11 +149,11 @@ def collect_demonstrations(
         ConfigError: a game has no convention.
         EnvError: an environment failed: demonstrations are not collected around failures.
     """
-    recorder = Recorder(settings.detours, expert_for(households))
-    arms = {arm: [_group(game, arm, households, seed) for game in games] for arm in settings.arms}
+    recorder = Recorder(settings.detours, world.expert())
+    arms = {arm: [_group(game, arm, world, seed) for game in games] for arm in settings.arms}
     long_enough = replace(agent, max_steps=settings.max_steps)
     found = record(recorder, arms, long_enough, pool, seed=seed, progress=progress)
-    return replace(found, agent=agent, households=households)
+    return replace(found, agent=agent, world=world)
 
 
 def record(
@@ -215,9 +190,9 @@ def record(
     return Demonstrations(tuple(episodes), dict(played), dict(won), agent)
 
 
-def _group(game: Game, arm: str, households: HouseholdSettings | None, seed: int) -> RolloutGroup:
+def _group(game: TaughtGame, arm: str, world: TaughtWorld, seed: int) -> RolloutGroup:
     """One episode of a game under an arm. "some" leaves out at least one file and keeps at least one."""
-    files = household_skills(game, households)
+    files = world.skills(game)
     if arm == "none":
         files = ()
     elif arm == "some" and len(files) > 1:
@@ -238,7 +213,7 @@ class Recorder:
     """The expert as the loop's policy, writing down every prompt and what it would reply."""
 
     detours: float
-    expert: SearchingExpert
+    expert: Expert
     _turns: dict[tuple[str, tuple[str, ...], int], tuple[PolicyInput, Choice]] = field(default_factory=dict)
     _pages: dict[Page, Page] = field(default_factory=dict)
 
@@ -261,10 +236,8 @@ class Recorder:
         return choice.reply
 
     def possible_detours(self, state: EpisodeState) -> list[str]:
-        """Commands that a detour may be: walks, while nothing is held."""
-        if remember(state).holding is not None:
-            return []
-        return [action for action in state.observation.admissible or () if action.startswith("go to ")]
+        """Actions that a detour may be."""
+        return self.expert.detours(state)
 
     def demonstration(self, trajectory: Trajectory, skills: tuple[SkillFile, ...]) -> Demonstration:
         key = (trajectory.task.id, trajectory.arm)

@@ -77,6 +77,9 @@ class Lesson:
 class LessonWriter:
     """Turns demonstrations and conventions into lessons for one processor."""
 
+    unsearched = "unsearched"
+    """Label of the part of a prompt that names what a blind search draws from."""
+
     def __init__(self, processor: Any, encoder: Any, agent: AgentSettings) -> None:
         self.tokenizer = processor.tokenizer
         self.encoder = encoder
@@ -120,8 +123,7 @@ class LessonWriter:
         prompt_ids, reply = self.encoder.encode(prompt), choice.reply
         completion = [*self._ids(reply), self.end_id]
         turn = _turn(prompt_ids, completion, prompt.page, reply)
-        told_by = _told_by(choice.reason)
-        copies = self._copies(prompt_ids, completion, told_by)
+        copies = self._copies(prompt_ids, completion, choice)
         lesson = Lesson(turn, (True,) * len(completion), copies=copies)
         key, reason = self._token(choice.key), self._token(choice.reason)
         if key is None or reason is None:
@@ -154,7 +156,7 @@ class LessonWriter:
         """The lesson with a free choice: not the name that was drawn is learnt, but that any of `among` may
         come. Attention goes to all of them."""
         names = [self._token(name) for name in choice.among]
-        drawn = self._token(choice.action.rpartition(" to ")[2])
+        drawn = self._token(choice.drawn)
         completion, prompt_ids = lesson.turn.completion_ids, lesson.turn.prompt_ids
         if None in names or drawn not in names:
             return lesson
@@ -162,7 +164,7 @@ class LessonWriter:
         query = len(prompt_ids) + place - 1
         parts = self._parts(prompt_ids)
         named = [at for at, token in enumerate(prompt_ids) if token in names]
-        sources = tuple(at for at in named if parts[at] == "unsearched") or tuple(named)
+        sources = tuple(at for at in named if parts[at] == self.unsearched) or tuple(named)
         others = tuple(mark for mark in lesson.copies if mark[0] != query)
         return replace(
             lesson,
@@ -200,12 +202,11 @@ class LessonWriter:
         )
 
     def _copies(
-        self, prompt_ids: Sequence[int], completion: Sequence[int], told_by: frozenset[str]
+        self, prompt_ids: Sequence[int], completion: Sequence[int], choice: Choice
     ) -> tuple[tuple[int, tuple[int, ...]], ...]:
-        """Marks of the names in a reply that the prompt's text holds too, or else names of that kind.
-
-        `told_by` are the parts of the prompt that a name is rather copied from than from others.
-        """
+        """Marks of the names in a reply that the prompt's text holds too, or else names of that kind: in the
+        part of the prompt that the choice's reason points at, if it stands there."""
+        told_by = _told_by(choice.reason)
         spellings = [self._spelling(token) for token in prompt_ids]
         kinds = [self._kind(token) for token in prompt_ids]
         parts = self._parts(prompt_ids)

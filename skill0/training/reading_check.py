@@ -13,7 +13,7 @@ Tests: tests/training/test_reading_check.py, and with a scripted reader tests/tr
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -21,13 +21,10 @@ from skill0.agent import AgentLoop, AgentSettings, Policy, RandomPolicy, Samplin
 from skill0.context.atlas import CELLS
 from skill0.errors import ConfigError
 from skill0.evaluation import EvaluationReport, evaluate
-from skill0.training.demonstrations import household_skills
-from skill0.training.procedure_expert import expert_for
+from skill0.training.taught_worlds import TaughtGame, TaughtWorld, with_convention
 
 if TYPE_CHECKING:
     from skill0.agent.loop import Pool
-    from skill0.envs.alfworld.games import Game
-    from skill0.envs.alfworld.rooms import HouseholdSettings
     from skill0.skills.skill import SkillFile
 
 RIGHT, BLANK, WRONG, RANDOM, BLIND_EXPERT = "right page", "blank page", "wrong page", "random", "blind expert"
@@ -41,37 +38,37 @@ class ReadingArm:
     """What the policy is shown: which skill files of a game, and how prompts differ from those it learnt."""
 
     name: str
-    files: Callable[[Game, HouseholdSettings | None], tuple[SkillFile, ...]]
+    files: Callable[[TaughtGame, TaughtWorld], tuple[SkillFile, ...]]
     prompts: Callable[[AgentSettings], AgentSettings] = lambda settings: settings
 
 
-def right_files(game: Game, households: HouseholdSettings | None) -> tuple[SkillFile, ...]:
+def right_files(game: TaughtGame, world: TaughtWorld) -> tuple[SkillFile, ...]:
     """The files of the game's own convention that its task asks for."""
-    return household_skills(game, households)
+    return world.skills(game)
 
 
-def no_files(game: Game, households: HouseholdSettings | None) -> tuple[SkillFile, ...]:
+def no_files(game: TaughtGame, world: TaughtWorld) -> tuple[SkillFile, ...]:
     """A blank page."""
     return ()
 
 
-def wrong_files(game: Game, households: HouseholdSettings | None) -> tuple[SkillFile, ...]:
+def wrong_files(game: TaughtGame, world: TaughtWorld) -> tuple[SkillFile, ...]:
     """The same files, telling a convention in which nothing is as it is here."""
-    return household_skills(replace(game, convention=wrong_convention(game, households)), households)
+    return world.skills(with_convention(game, world.wrong(game)))
 
 
-def half_of_files(game: Game, households: HouseholdSettings | None) -> tuple[SkillFile, ...]:
+def half_of_files(game: TaughtGame, world: TaughtWorld) -> tuple[SkillFile, ...]:
     """Half of the game's files (at least one), drawn by its id; in their own order."""
-    files = household_skills(game, households)
+    files = world.skills(game)
     draw = random.Random(f"half of the files {game.id}")
     kept = set(draw.sample(range(len(files)), max(1, len(files) // 2)))
     return tuple(file for number, file in enumerate(files) if number in kept)
 
 
-def shuffled_lines(game: Game, households: HouseholdSettings | None) -> tuple[SkillFile, ...]:
+def shuffled_lines(game: TaughtGame, world: TaughtWorld) -> tuple[SkillFile, ...]:
     """The game's files in another order, and the skills in each too, by its id."""
     draw = random.Random(f"shuffled lines {game.id}")
-    files = list(household_skills(game, households))
+    files = list(world.skills(game))
     draw.shuffle(files)
     return tuple(
         replace(file, skills=tuple(draw.sample(list(file.skills), len(file.skills)))) for file in files
@@ -110,12 +107,12 @@ def reading_arm(name: str) -> ReadingArm:
 
 def reading_check(
     policy: Policy,
-    games: Sequence[Game],
+    games: Sequence[TaughtGame],
     agent: AgentSettings,
     pool: Pool,
     *,
     arms: Sequence[str] = DEFAULT_ARMS,
-    households: HouseholdSettings | None = None,
+    world: TaughtWorld,
     sampling: Sampling | None = None,
     seed: int = 0,
     batch_size: int = 48,
@@ -136,10 +133,10 @@ def reading_check(
     by_task = {game.id: game for game in games}
     players = [(arm, policy) for arm in chosen]
     players += [(ReadingArm(RANDOM, no_files), RandomPolicy())]
-    players += [(ReadingArm(BLIND_EXPERT, no_files), expert_for(households))]
+    players += [(ReadingArm(BLIND_EXPERT, no_files), world.expert())]
     reports = []
     for arm, player in players:
-        shown = {game.id: arm.files(game, households) for game in games}
+        shown = {game.id: arm.files(game, world) for game in games}
         reports.append(
             evaluate(
                 AgentLoop(player, pool, arm.prompts(agent)),
@@ -168,26 +165,3 @@ def _joined(reports: Sequence[EvaluationReport]) -> EvaluationReport:
         env_steps=sum(report.env_steps for report in reports),
         seconds=sum(report.seconds for report in reports),
     )
-
-
-def wrong_convention(game: Game, households: HouseholdSettings | None = None) -> Mapping[str, str]:
-    """The game's convention with every object type kept elsewhere, where it could be, by the game's id; or
-    with every word of the household standing for something else.
-
-    An object type that can be kept in one place only stays there.
-    """
-    from skill0.envs.alfworld.procedures import sample_procedure
-    from skill0.envs.alfworld.rooms import HouseholdSettings, rooms
-
-    settings = households or HouseholdSettings()
-    draw = random.Random(f"wrong convention {game.id}")
-    if settings.kind == "procedure":
-        while True:  # one in some hundreds differs in all words
-            other = sample_procedure(draw.randrange(2**31))
-            if all(other[word] != meaning for word, meaning in game.convention.items()):
-                return other
-    wrong = {}
-    for kind, place in sorted(game.convention.items()):
-        others = {other for room in rooms(settings.size) for other in room.places_for(kind)} - {place}
-        wrong[kind] = draw.choice(sorted(others)) if others else place
-    return wrong

@@ -172,6 +172,11 @@ class Choice:
     def reply(self) -> str:
         return f"<think>{self.key}: {self.reason}</think><action>{self.action}</action>"
 
+    @property
+    def drawn(self) -> str:
+        """The place that was drawn from `among`."""
+        return self.action.rpartition(" to ")[2]
+
 
 class SearchingExpert:
     """A `Policy` that looks at `PolicyInput.state` instead of the prompt.
@@ -194,6 +199,12 @@ class SearchingExpert:
         """The decision at a state. `seed` orders the places a blind search may go to."""
         facts = {**self.convention, **facts_of(state.skills)}
         return Decision(state, facts, random.Random(seed)).choice()
+
+    def detours(self, state: EpisodeState) -> list[str]:
+        """Commands that a detour may be: walks, while nothing is held."""
+        if remember(state).holding is not None:
+            return []
+        return [action for action in state.observation.admissible or () if action.startswith("go to ")]
 
 
 class Decision:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from skill0.context import OFFICIAL
 from skill0.errors import ConfigError
 from skill0.policy.encoding import PromptEncoder
-from skill0.skills.skill import SkillFile
 from skill0.training.lessons import Lesson, LessonWriter, thin_out
 from skill0.training.official_lessons import OfficialLessonWriter, Renaming
 from skill0.training.searching_expert import facts_of
@@ -37,10 +36,14 @@ class Timetable:
 
     def __init__(self, processor: Any, demonstrations: Demonstrations, settings: WarmupSettings) -> None:
         self.settings = settings
-        self.households = demonstrations.households
+        self.world = demonstrations.world
         official = demonstrations.agent.prompt_template == OFFICIAL
-        writer = OfficialLessonWriter if official else LessonWriter
-        self.writer = writer(processor, PromptEncoder(processor), demonstrations.agent)
+        encoder = PromptEncoder(processor)
+        if self.world is not None:
+            self.writer = self.world.writer(processor, encoder, demonstrations.agent)
+        else:
+            writer = OfficialLessonWriter if official else LessonWriter
+            self.writer = writer(processor, encoder, demonstrations.agent)
         self.renaming = Renaming(processor.tokenizer) if official else None
         self.plain: list[Lesson] = []
         self.skilled: list[Lesson] = []
@@ -89,14 +92,8 @@ class Timetable:
 
     def _page(self, facts: int, draw: random.Random) -> Lesson:
         """A page of some task's skill files, under a convention of its own."""
-        from skill0.envs.alfworld.conventions import sample_convention, targets
-        from skill0.skills.conventions import bank_from_convention
-
-        kinds = targets(self.households)
-        convention = sample_convention(draw.getrandbits(32), self.households)
-        bank = bank_from_convention(convention, kinds)
-        task_type = draw.choice(sorted(kinds))
-        files: tuple[SkillFile, ...] = tuple(file for file in bank if file.declares(task_type))
+        assert self.world is not None, "official games have no pages of facts"
+        files = self.world.page(draw)
         if facts < _FULL_PAGE:
             files = thin_out(files, facts, draw)
         return self.writer.reading_lesson(files, facts_of(files), draw)

@@ -18,12 +18,13 @@ from rich.console import Console
 
 from skill0.agent import AgentSettings
 from skill0.envs import EnvPool
-from skill0.envs.alfworld import AlfWorldEnvFactory, Game, generate_games, load_games
+from skill0.envs.alfworld import Game, load_games
 from skill0.errors import ConfigError
 from skill0.training.corrections import CORRECTED, CorrectionSettings, collect_corrections, together
 from skill0.training.demonstrations import Demonstrations, collect_demonstrations
 from skill0.training.official_demonstrations import collect_official_demonstrations
 from skill0.training.recipe import Recipe, WarmupSection
+from skill0.training.taught_worlds import HouseholdWorld
 from skill0.training.warmup import WarmupReport, WarmupSettings, warm_up
 from skill0.training.world import World, spread
 
@@ -96,9 +97,9 @@ def demonstrate(
         if recipe.environment.games is None:
             households = recipe.environment.households
             shown = replace(households, task_types=section.task_types or households.task_types)
-            games = generate_games(settings.games, recipe.seed, shown, None, split="warmup")
+            games = HouseholdWorld(shown).games(settings.games, recipe.seed, split="warmup")
             found = collect_demonstrations(
-                games, settings, agent, pool, households=households, seed=recipe.seed
+                games, settings, agent, pool, world=HouseholdWorld(households), seed=recipe.seed
             )
         else:
             games = demonstrated_games(recipe, settings.games, world)
@@ -144,9 +145,11 @@ def warm_up_tiny(
     start = time.perf_counter()
     shown = demonstrate(recipe, section, world, agent, console)
     seconds = time.perf_counter() - start
-    model, processor = build_tiny_policy(recipe.policy.tiny, shown.lexicon(), recipe.seed)
+    model, processor = build_tiny_policy(
+        recipe.policy.tiny, shown.lexicon(), recipe.seed, names=shown.whole_names()
+    )
     learning = section.learning
-    if shown.households is None:
+    if shown.world is None:
         # Official games have no conventions that a page could state: there is nothing to read aloud.
         learning = replace(learning, reading_steps=0, reading_lessons=0, replayed_lessons=0)
     found = WarmedUp(model, processor, shown, WarmupReport(), seconds)
@@ -155,7 +158,7 @@ def warm_up_tiny(
     )
     report = warm_up(model, processor, shown, learning, folder, resume=resume, progress=not console.quiet)
     found = replace(found, report=report)
-    if section.corrections is None or shown.households is not None:
+    if section.corrections is None or shown.world is not None:
         return found
     for number in range(section.corrections.rounds):
         found = _correct(

@@ -16,7 +16,6 @@ from rich.console import Console
 
 from skill0.agent import AgentSettings
 from skill0.envs import EnvPool
-from skill0.envs.alfworld import generate_games
 from skill0.errors import ConfigError
 from skill0.evaluation import EvaluationReport
 from skill0.policy.shipped import is_shipped
@@ -25,6 +24,7 @@ from skill0.training.reading_check import reading_check
 from skill0.training.recipe import TINY, Recipe, WarmupSection
 from skill0.training.run import training_config
 from skill0.training.run_folder import check_free, versions, write_json
+from skill0.training.taught_worlds import HouseholdWorld
 from skill0.training.tiny_warmup import WarmedUp, warm_up_tiny, warmup_digest
 from skill0.training.world import World, build_world
 
@@ -118,11 +118,11 @@ def _check(
 ) -> EvaluationReport:
     from skill0.policy import TransformersPolicy
 
-    households = recipe.environment.households
-    games = generate_games(count, recipe.seed, households, None, split=CHECK_SPLIT)
+    taught = HouseholdWorld(recipe.environment.households)
+    games = taught.games(count, recipe.seed, split=CHECK_SPLIT)
     with EnvPool(world.env) as pool:
         policy = TransformersPolicy(made.model, made.processor)
-        return reading_check(policy, games, agent, pool, households=households, seed=recipe.seed)
+        return reading_check(policy, games, agent, pool, world=taught, seed=recipe.seed)
 
 
 def _figures(reading: EvaluationReport, seed: int, games: int) -> dict[str, Any]:

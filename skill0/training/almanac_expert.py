@@ -1,0 +1,119 @@
+"""The scripted expert for the almanac: it looks less far when it knows how the book is arranged.
+
+What it knows are facts `relation -> section`, from the briefs of the skill files in its context ("capital:
+government"). Without a fact for what it seeks it reads sections it has not read, in an order drawn from the
+prompt's seed. Its thought says what a step is for and why:
+
+    capital: government       a fact, of the page or of the weights    <search>government of Japan</search>
+    capital: anywhere         nothing is known                         <search>energy of Japan</search>
+    capital: here             the page shown tells it                  <answer>Tokyo</answer>
+    capital: Tokyo            whose capital is it?                     <search>capital Tokyo</search>
+    area: geography           where the first of two figures stood     <search>geography of Japan</search>
+    area: rank 12, rank 3     both figures are known                   <answer>Japan</answer>
+
+Left out on purpose: what the expert itself knows of the world.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from skill0.agent.policy import EpisodeState, PolicyInput, PolicyOutput, Sampling
+from skill0.envs.search.almanac.book import SECTIONS, TELLTALE, page_title
+from skill0.envs.search.almanac.questions import Asked, read_question
+from skill0.envs.search.almanac.status import page_shown
+from skill0.envs.search.projection import ANSWER, SEARCH, read_action, tagged
+from skill0.training.searching_expert import ANYWHERE, HERE, Choice, facts_of
+
+_NOTED = re.compile(r"noted: (?P<country>[^|]+?)(?: (?P<rank>rank \d+) in (?P<section>[a-z]+))?(?: \||$)")
+_UNREAD = re.compile(r"unread: ([^|]+)")
+
+
+@dataclass(frozen=True)
+class SearchChoice(Choice):
+    """A decision of the almanac's expert; `action` is a search or an answer in its tag."""
+
+    @property
+    def reply(self) -> str:
+        return f"<think>{self.key}: {self.reason}</think>{self.action}"
+
+    @property
+    def drawn(self) -> str:
+        """The section that was drawn from `among`."""
+        return read_action(self.action)[1].partition(" ")[0]
+
+
+class AlmanacExpert:
+    """A `Policy` that looks at `PolicyInput.state` instead of the prompt. The same state and seed give the
+    same reply, in whatever batch."""
+
+    def __init__(self, arrangement: Mapping[str, str] | None = None) -> None:
+        self.arrangement = dict(arrangement or {})
+
+    def generate(self, inputs: Sequence[PolicyInput], sampling: Sampling) -> list[PolicyOutput]:
+        replies = ["" if item.state is None else self.choose(item.state, item.seed).reply for item in inputs]
+        return [PolicyOutput(reply, (), (), None) for reply in replies]
+
+    def choose(self, state: EpisodeState, seed: int) -> Choice:
+        """The decision at a state. `seed` draws the section that a blind search reads."""
+        facts = {**self.arrangement, **facts_of(state.skills)}
+        asked = read_question(state.task.instruction)
+        status = state.observation.status
+        noted = _NOTED.search(status)
+        _, shown, told = page_shown(state.observation.text)
+        if asked.pair is not None:
+            return _compare(asked, noted, shown, told, facts, status, seed)
+        country = asked.country or (noted["country"] if noted else "")
+        if not country:
+            return SearchChoice(TELLTALE, asked.told, tagged(SEARCH, f"{TELLTALE} {asked.told}"))
+        if shown == country and asked.relation in told:
+            return SearchChoice(asked.relation, HERE, tagged(ANSWER, told[asked.relation]))
+        return _look(asked.relation, country, facts, status, seed)
+
+    def detours(self, state: EpisodeState) -> list[str]:
+        """Searches that a detour may be: any unread section, while nothing was noted or found."""
+        asked = read_question(state.task.instruction)
+        _, shown, told = page_shown(state.observation.text)
+        country = asked.country or (asked.pair or ("",))[0]
+        found = asked.relation in told and shown
+        if not country or found or "noted:" in state.observation.status:
+            return []
+        return [tagged(SEARCH, page_title(section, country)) for section in _unread(state.observation.status)]
+
+
+def _compare(
+    asked: Asked,
+    noted: re.Match[str] | None,
+    shown: str,
+    told: Mapping[str, str],
+    facts: Mapping[str, str],
+    status: str,
+    seed: int,
+) -> Choice:
+    assert asked.pair is not None
+    if noted is None:
+        return _look(asked.relation, asked.pair[0], facts, status, seed)
+    other = asked.pair[asked.pair[0] == noted["country"]]
+    if shown == other and asked.relation in told:
+        ranks = {noted["country"]: noted["rank"], other: told[asked.relation]}
+        answer = min(ranks, key=lambda country: int(ranks[country].partition(" ")[2]))
+        return SearchChoice(asked.relation, ", ".join(ranks.values()), tagged(ANSWER, answer))
+    return SearchChoice(asked.relation, noted["section"], tagged(SEARCH, page_title(noted["section"], other)))
+
+
+def _look(relation: str, country: str, facts: Mapping[str, str], status: str, seed: int) -> Choice:
+    """Read the section that is known to tell the relation, else one that was not read."""
+    known = facts.get(relation)
+    if known in _unread(status):
+        return SearchChoice(relation, known, tagged(SEARCH, page_title(known, country)))
+    among = _unread(status) or SECTIONS
+    section = random.Random(seed).choice(among)
+    return SearchChoice(relation, ANYWHERE, tagged(SEARCH, page_title(section, country)), tuple(among))
+
+
+def _unread(status: str) -> tuple[str, ...]:
+    found = _UNREAD.search(status)
+    return tuple(name for name in found[1].strip().split(", ") if name in SECTIONS) if found else ()
