@@ -122,15 +122,15 @@ def measure(policy: str | None, recipe_file: Path, rounds: int, folder: Path) ->
 def untrained(recipe: Any, world: Any, config: Any) -> tuple[Any, Any]:
     """A tiny policy that has learnt nothing, with the vocabulary of a few demonstrations."""
     from skill0 import EnvPool
-    from skill0.envs.alfworld import generate_games
     from skill0.policy import build_tiny_policy
     from skill0.training.demonstrations import DemonstrationSettings, collect_demonstrations
+    from skill0.training.taught_worlds import HouseholdWorld
 
-    settings, households = DemonstrationSettings(), recipe.environment.households
-    games = generate_games(12, recipe.seed, households, None, split="warmup")
+    settings, households = DemonstrationSettings(), HouseholdWorld(recipe.environment.households)
+    games = households.games(12, recipe.seed, split="warmup")
     with EnvPool(replace(world.env, max_steps=settings.max_steps)) as pool:
         found = collect_demonstrations(
-            games, settings, config.agent_settings(), pool, households=households, seed=recipe.seed
+            games, settings, config.agent_settings(), pool, world=households, seed=recipe.seed
         )
     return build_tiny_policy(recipe.policy.tiny, found.lexicon(), recipe.seed)
 

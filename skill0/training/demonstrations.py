@@ -29,7 +29,7 @@ from skill0.errors import ConfigError, EnvError
 from skill0.skills.skill import SkillFile
 from skill0.training.lessons import READING_REQUEST
 from skill0.training.searching_expert import Choice, facts_of
-from skill0.training.taught_worlds import Expert, TaughtGame, TaughtWorld
+from skill0.training.taught_worlds import HOUSEHOLDS, Expert, TaughtGame, TaughtWorld
 
 if TYPE_CHECKING:
     from skill0.agent.loop import Pool
@@ -135,7 +135,7 @@ def collect_demonstrations(
     agent: AgentSettings,
     pool: Pool,
     *,
-    world: TaughtWorld,
+    world: TaughtWorld = HOUSEHOLDS,
     seed: int = 0,
     progress: Callable[[int], None] | None = None,
 ) -> Demonstrations:

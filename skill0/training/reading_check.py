@@ -1,4 +1,4 @@
-"""Does the policy read? Success on generated households with the right page, a blank one, a wrong one, ...
+"""Does the policy read? Success in a taught world with the right page, a blank one, a wrong one, ...
 
 Each game has a convention of its own, which no weights can know. With the right page a reader wins; with a
 blank one nobody can do better than a blind search; a wrong page (every fact replaced) leads a reader astray,
@@ -21,7 +21,7 @@ from skill0.agent import AgentLoop, AgentSettings, Policy, RandomPolicy, Samplin
 from skill0.context.atlas import CELLS
 from skill0.errors import ConfigError
 from skill0.evaluation import EvaluationReport, evaluate
-from skill0.training.taught_worlds import TaughtGame, TaughtWorld, with_convention
+from skill0.training.taught_worlds import HOUSEHOLDS, TaughtGame, TaughtWorld, with_convention
 
 if TYPE_CHECKING:
     from skill0.agent.loop import Pool
@@ -112,7 +112,7 @@ def reading_check(
     pool: Pool,
     *,
     arms: Sequence[str] = DEFAULT_ARMS,
-    world: TaughtWorld,
+    world: TaughtWorld = HOUSEHOLDS,
     sampling: Sampling | None = None,
     seed: int = 0,
     batch_size: int = 48,

@@ -164,6 +164,10 @@ class HouseholdWorld:
         return bank_from_convention(convention, targets(self.settings))
 
 
+HOUSEHOLDS = HouseholdWorld()
+"""Small households of facts."""
+
+
 @dataclass(frozen=True)
 class AlmanacWorld:
     """The almanac, whose arrangement is what skill files tell."""

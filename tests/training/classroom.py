@@ -11,6 +11,7 @@ from skill0.policy import TinyPolicySettings, build_tiny_policy
 from skill0.skills import Skill, SkillFile
 from skill0.training.demonstrations import Demonstration, Demonstrations
 from skill0.training.searching_expert import ANYWHERE, HERE, Choice
+from skill0.training.taught_worlds import HOUSEHOLDS
 
 AGENT = AgentSettings(
     template="household",
@@ -71,7 +72,6 @@ def demonstrations() -> Demonstrations:
 
 def pupil(seed: int = 0):
     """A tiny policy that has learnt nothing, and its processor; it knows all words of household pages."""
-    from skill0.envs.alfworld.rooms import HouseholdSettings
 
-    lexicon = replace(demonstrations(), households=HouseholdSettings()).lexicon()
+    lexicon = replace(demonstrations(), world=HOUSEHOLDS).lexicon()
     return build_tiny_policy(TINY, lexicon, seed)

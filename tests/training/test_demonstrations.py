@@ -14,11 +14,10 @@ from skill0.errors import ConfigError
 from skill0.training.demonstrations import (
     DemonstrationSettings,
     collect_demonstrations,
-    household_skills,
-    possible_facts,
 )
-from skill0.training.reading_check import reading_check, wrong_convention
+from skill0.training.reading_check import reading_check
 from skill0.training.searching_expert import SearchingExpert, facts_of
+from skill0.training.taught_worlds import HOUSEHOLDS
 
 pytestmark = [
     pytest.mark.integration,
@@ -59,7 +58,7 @@ def shown(games, pool):
 
 def share_won(policy, games, pool, *, skilled: bool, max_steps: int) -> float:
     loop = AgentLoop(policy, pool, replace(AGENT, max_steps=max_steps))
-    groups = [RolloutGroup(game.as_task(), 1, household_skills(game) if skilled else ()) for game in games]
+    groups = [RolloutGroup(game.as_task(), 1, HOUSEHOLDS.skills(game) if skilled else ()) for game in games]
     trajectories = loop.run(groups, Sampling(), seed=0)
     assert all(turn.valid for trajectory in trajectories for turn in trajectory.turns)
     return sum(trajectory.succeeded for trajectory in trajectories) / len(games)
@@ -117,17 +116,16 @@ def test_collecting_again_with_workers_gives_the_same(shown, games):
 
 
 def test_the_lexicon_holds_every_word_of_every_possible_page(shown):
-    from skill0.envs.alfworld.rooms import HouseholdSettings
 
-    lexicon = set(replace(shown, households=HouseholdSettings()).lexicon())
+    lexicon = set(replace(shown, world=HOUSEHOLDS).lexicon())
     assert {"go to ", "cabinet 1", "mug"} <= lexicon
-    for key, value in possible_facts(HouseholdSettings()):
+    for key, value in HOUSEHOLDS.possible_facts():
         assert {key, value} <= lexicon
 
 
 def test_a_wrong_page_contradicts_every_fact(games):
     for game in games:
-        wrong = wrong_convention(game)
+        wrong = HOUSEHOLDS.wrong(game)
         assert wrong.keys() == game.convention.keys()
         assert all(wrong[kind] != place for kind, place in game.convention.items())
 
@@ -144,7 +142,7 @@ def test_the_reading_check_tells_a_reader_from_others(games, pool):
 
 def test_games_without_a_convention_are_refused(games):
     with pytest.raises(ConfigError, match="only generated households have one"):
-        household_skills(replace(games[0], convention={}))
+        HOUSEHOLDS.skills(replace(games[0], convention={}))
 
 
 @pytest.mark.parametrize("wrong", [{"games": 0}, {"arms": ("all", "most")}, {"arms": ()}, {"detours": 1.0}])
@@ -155,7 +153,7 @@ def test_settings_out_of_range_are_refused(wrong):
 
 def test_facts_of_a_games_skills_are_true(games):
     for game in games:
-        stated = facts_of(household_skills(game))
+        stated = facts_of(HOUSEHOLDS.skills(game))
         told = {kind: place for kind, place in stated.items() if kind in game.convention}
         assert told
         assert all(game.convention[kind] == place for kind, place in told.items())

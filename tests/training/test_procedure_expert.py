@@ -148,7 +148,7 @@ def test_knowing_wins_and_guessing_does_not():
     from skill0.agent import AgentLoop, AgentSettings, RolloutGroup
     from skill0.envs import EnvPool
     from skill0.envs.alfworld import AlfWorldEnvFactory, HouseholdSettings, generate_games
-    from skill0.training.demonstrations import household_skills
+    from skill0.training.taught_worlds import HouseholdWorld
 
     households = HouseholdSettings(kind="procedure")
     games = generate_games(36, 21, households)
@@ -159,7 +159,7 @@ def test_knowing_wins_and_guessing_does_not():
         shares = []
         for skilled in (True, False):
             groups = [
-                RolloutGroup(game.as_task(), 1, household_skills(game, households) if skilled else ())
+                RolloutGroup(game.as_task(), 1, HouseholdWorld(households).skills(game) if skilled else ())
                 for game in games
             ]
             won = [trajectory.succeeded for trajectory in loop.run(groups, Sampling(temperature=0.0), seed=5)]

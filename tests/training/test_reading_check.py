@@ -11,7 +11,6 @@ import pytest
 from skill0.agent import AgentSettings, ScriptedPolicy
 from skill0.context import PageStyle
 from skill0.errors import ConfigError
-from skill0.training.demonstrations import household_skills
 from skill0.training.reading_check import (
     as_text,
     half_of_files,
@@ -21,10 +20,10 @@ from skill0.training.reading_check import (
     reading_check,
     right_files,
     shuffled_lines,
-    wrong_convention,
     wrong_files,
 )
 from skill0.training.searching_expert import facts_of
+from skill0.training.taught_worlds import HOUSEHOLDS, HouseholdWorld
 
 pytestmark = pytest.mark.skipif(util.find_spec("alfworld") is None, reason="needs the extra 'alfworld'")
 
@@ -42,7 +41,7 @@ def games():
 
 def test_the_right_files_tell_where_the_target_is_kept_and_the_wrong_ones_another_place(games):
     for game in games:
-        right, wrong = facts_of(right_files(game, None)), facts_of(wrong_files(game, None))
+        right, wrong = facts_of(right_files(game, HOUSEHOLDS)), facts_of(wrong_files(game, HOUSEHOLDS))
         assert right.keys() == wrong.keys()
         told = [kind for kind in right if kind in game.convention]
         assert told
@@ -50,35 +49,35 @@ def test_the_right_files_tell_where_the_target_is_kept_and_the_wrong_ones_anothe
 
 
 def test_a_wrong_page_of_procedure_gives_every_word_another_meaning():
-    from skill0.envs.alfworld import HouseholdSettings, generate_games
+    from skill0.envs.alfworld import HouseholdSettings
     from skill0.envs.alfworld.procedures import check_procedure
 
-    households = HouseholdSettings(kind="procedure")
-    for game in generate_games(4, 5, households, None, split="tests"):
-        wrong = wrong_convention(game, households)
+    world = HouseholdWorld(HouseholdSettings(kind="procedure"))
+    for game in world.games(4, 5, split="tests"):
+        wrong = world.wrong(game)
         check_procedure(wrong)
         assert all(wrong[word] != meaning for word, meaning in game.convention.items())
-        right, told = facts_of(right_files(game, households)), facts_of(wrong_files(game, households))
+        right, told = facts_of(right_files(game, world)), facts_of(wrong_files(game, world))
         assert sum(right[word] != told[word] for word in right) >= 3
 
 
 def test_no_files_is_a_blank_page(games):
-    assert no_files(games[0], None) == ()
+    assert no_files(games[0], HOUSEHOLDS) == ()
 
 
 def test_half_of_two_files_is_one_of_them_now_this_and_now_that(games):
     """Every task is served by a general file and one of its own; only the latter tells where things are."""
-    kept = [half_of_files(game, None) for game in games]
-    assert [len(files) for files in kept] == [len(household_skills(game)) // 2 for game in games]
+    kept = [half_of_files(game, HOUSEHOLDS) for game in games]
+    assert [len(files) for files in kept] == [len(HOUSEHOLDS.skills(game)) // 2 for game in games]
     general = Counter(files[0].name == "general" for files in kept)
     assert min(general[True], general[False]) >= 6
-    assert kept == [half_of_files(game, None) for game in games]
+    assert kept == [half_of_files(game, HOUSEHOLDS) for game in games]
 
 
 def test_shuffled_lines_say_the_same_in_another_order(games):
     moved = 0
     for game in games:
-        files, shuffled = household_skills(game), shuffled_lines(game, None)
+        files, shuffled = HOUSEHOLDS.skills(game), shuffled_lines(game, HOUSEHOLDS)
         assert facts_of(files) == facts_of(shuffled)
         assert {f.name for f in files} == {f.name for f in shuffled}
         moved += [s for f in files for s in f.skills] != [s for f in shuffled for s in f.skills]
