@@ -34,8 +34,11 @@ _LIMITS = """\
 
 def model_card(report: Mapping[str, Any], agent: AgentSettings) -> str:
     """The card of the policy that a warm-up report tells of."""
-    games = report["settings"]["environment"]["games"]
+    environment = report["settings"]["environment"]
+    games = environment["games"]
     world = "generated ALFWorld households" if games is None else "ALFWorld's official games"
+    if environment.get("almanac"):
+        world = "questions to the almanac"
     parts = [
         _FRONT,
         f"# A tiny Qwen2.5-VL, warmed up on {world}\n",
@@ -50,7 +53,7 @@ def model_card(report: Mapping[str, Any], agent: AgentSettings) -> str:
         "## How it was made\n",
         _made(report),
         "## How well it reads\n",
-        _check(report.get("check")),
+        _check(report.get("check"), "questions" if environment.get("almanac") else "households"),
         "## Limits\n",
         _LIMITS.format(words=report["tokens"], world=world),
         "## Licence\n",
@@ -114,7 +117,7 @@ def _made(report: Mapping[str, Any]) -> str:
     )
 
 
-def _check(check: Mapping[str, Any] | None) -> str:
+def _check(check: Mapping[str, Any] | None, kind: str) -> str:
     if check is None:
         return "Not measured when these weights were made (`--check N`).\n"
     rows = [
@@ -122,7 +125,7 @@ def _check(check: Mapping[str, Any] | None) -> str:
         for name, rate in check["success"].items()
     ]
     return (
-        f"{check['games']} held-out households (split `{check['split']}`, seed {check['seed']}), each with a "
+        f"{check['games']} held-out {kind} (split `{check['split']}`, seed {check['seed']}), each with a "
         "convention of its own that nobody has seen; greedy replies. The wrong page tells another place for "
         "every thing; the blind expert searches without knowing, and makes no mistake otherwise.\n\n"
         "| what it was shown | success | 95 % interval |\n|---|---|---|\n" + "\n".join(rows) + "\n"

@@ -21,6 +21,7 @@ import yaml
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from skill0.envs.alfworld.households import HouseholdSettings
+from skill0.envs.search.almanac.book import AlmanacSettings
 from skill0.envs.search.env import SearchSettings
 from skill0.envs.search.facts.world import FactsSettings
 from skill0.errors import ConfigError
@@ -114,6 +115,8 @@ class EnvironmentSection:
             The split of `games` that the held-out tasks come from.
         search (`SearchSection`, *optional*):
             Questions to search for, instead of games and households.
+        almanac (`AlmanacSettings`, *optional*):
+            Questions to the almanac, for a tiny policy, instead of all these.
     """
 
     __pydantic_config__ = _STRICT
@@ -126,10 +129,11 @@ class EnvironmentSection:
     heldout_tasks: int = 48
     heldout_split: str = "valid_seen"
     search: SearchSection | None = None
+    almanac: AlmanacSettings | None = None
 
     def __post_init__(self) -> None:
-        if self.search is not None and self.games is not None:
-            raise ConfigError("environment: questions to search for, or games; not both")
+        if sum(other is not None for other in (self.games, self.search, self.almanac)) > 1:
+            raise ConfigError("environment: games, questions to search for, or the almanac; not several")
         for name in ("train_tasks", "validation_tasks", "heldout_tasks"):
             if getattr(self, name) < 1:
                 raise ConfigError(f"environment.{name} must be at least 1, got {getattr(self, name)}")
@@ -225,8 +229,9 @@ class Recipe:
 
     def as_dict(self) -> dict[str, Any]:
         content = dataclasses.asdict(self)
-        if self.environment.search is None:  # as recipes were before there was search, and so their digests
-            del content["environment"]["search"]
+        for name in ("search", "almanac"):  # as recipes were before there were these, and so their digests
+            if content["environment"][name] is None:
+                del content["environment"][name]
         return content
 
     @property

@@ -8,12 +8,16 @@ from pathlib import Path
 from skill0.context import template_named
 from skill0.envs.base import Task
 from skill0.envs.search import SearchEnvFactory, SearchSettings, tasks_from
+from skill0.envs.search.almanac.book import AlmanacSettings, true_arrangement
+from skill0.envs.search.almanac.env import AlmanacEnvFactory
+from skill0.envs.search.almanac.questions import split_games
 from skill0.envs.search.engines import BM25Folder, index_corpus, index_facts
 from skill0.envs.search.facts.world import build_facts
 from skill0.envs.search.sets import load_questions
 from skill0.errors import ConfigError
 from skill0.skills import SkillBank, group_by_relevance
 from skill0.training.recipe import EnvironmentSection, Recipe, SearchSection
+from skill0.training.searching_expert import facts_of
 from skill0.training.world import World, spread
 
 Sets = tuple[list[Task], list[Task], list[Task]]
@@ -45,6 +49,33 @@ def search_world(recipe: Recipe, section: SearchSection) -> World:
     grouping = group_by_relevance(bank, [*train, *validation, *heldout], recipe.skills.allow_unmatched)
     env = SearchEnvFactory(source, section.settings(recipe.training.get("max_turns", TURNS)))
     return World(tuple(train), tuple(validation), tuple(heldout), bank, grouping, env, {})
+
+
+def almanac_world(recipe: Recipe, settings: AlmanacSettings) -> World:
+    """The world of a recipe whose environment is the almanac, in its true arrangement.
+
+    Raises:
+        EnvError: the packages with the facts are not installed.
+        ConfigError: there are fewer questions than the recipe asks for, its prompts do not search, or a brief
+            says something else than the arrangement.
+        SkillError, GroupingError: the bank cannot be read, or leaves a task type unserved.
+    """
+    check_template(recipe.training.get("template", "alfworld"))
+    environment, arrangement = recipe.environment, true_arrangement()
+    counts = environment.train_tasks, environment.validation_tasks, environment.heldout_tasks
+    games = split_games(counts, recipe.seed, settings, arrangement)
+    train, validation, heldout = (tuple(game.as_task() for game in split) for split in games)
+    bank = SkillBank.load(recipe.skills.bank)
+    for file in bank:
+        for relation, section in facts_of([file]).items():
+            if arrangement.get(relation, section) != section:
+                raise ConfigError(
+                    f"{file.source or file.name}: a brief says that {relation} stands in {section}, but the "
+                    f"almanac tells it in {arrangement[relation]}"
+                )
+    grouping = group_by_relevance(bank, [*train, *validation, *heldout], recipe.skills.allow_unmatched)
+    env = AlmanacEnvFactory(recipe.training.get("max_turns", TURNS))
+    return World(train, validation, heldout, bank, grouping, env, arrangement)
 
 
 def check_template(name: str) -> None:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from skill0.envs.base import Task
     from skill0.skills.skill import SkillFile
     from skill0.training.lessons import LessonWriter
+    from skill0.training.recipe import EnvironmentSection
     from skill0.training.searching_expert import Choice
 
 
@@ -58,6 +59,10 @@ class TaughtWorld(Protocol):
 
     def games(self, count: int, seed: int, *, split: str) -> list[Any]:
         """Games with a convention each."""
+        ...
+
+    def only(self, task_types: tuple[str, ...]) -> TaughtWorld:
+        """The same world with games of these task types alone."""
         ...
 
     def skills(self, game: Any) -> tuple[SkillFile, ...]:
@@ -103,6 +108,9 @@ class HouseholdWorld:
         from skill0.envs.alfworld import generate_games
 
         return generate_games(count, seed, self.settings, None, split=split)
+
+    def only(self, task_types: tuple[str, ...]) -> HouseholdWorld:
+        return HouseholdWorld(replace(self.settings, task_types=task_types))
 
     def skills(self, game: TaughtGame) -> tuple[SkillFile, ...]:
         if not game.convention:
@@ -179,6 +187,9 @@ class AlmanacWorld:
 
         return sample_games(count, seed, self.settings, split=split)
 
+    def only(self, task_types: tuple[str, ...]) -> AlmanacWorld:
+        raise ConfigError("warmup.task_types: the almanac is demonstrated whole; leave the key out")
+
     def skills(self, game: TaughtGame) -> tuple[SkillFile, ...]:
         return files_for(self._bank(game.convention), game)
 
@@ -228,6 +239,15 @@ class AlmanacWorld:
         from skill0.skills.arrangements import bank_from_arrangement
 
         return bank_from_arrangement(arrangement, RELATIONS)
+
+
+def taught_world(environment: EnvironmentSection) -> TaughtWorld | None:
+    """The world of a recipe, None for official games and for questions to search for."""
+    if environment.almanac is not None:
+        return AlmanacWorld(environment.almanac)
+    if environment.games is None and environment.search is None:
+        return HouseholdWorld(environment.households)
+    return None
 
 
 def with_convention(game: Any, convention: Mapping[str, str]) -> Any:

@@ -19,12 +19,13 @@ from rich.console import Console
 from skill0.agent import AgentSettings
 from skill0.envs import EnvPool
 from skill0.envs.alfworld import Game, load_games
+from skill0.envs.search import SearchEnvFactory
 from skill0.errors import ConfigError
 from skill0.training.corrections import CORRECTED, CorrectionSettings, collect_corrections, together
 from skill0.training.demonstrations import Demonstrations, collect_demonstrations
 from skill0.training.official_demonstrations import collect_official_demonstrations
 from skill0.training.recipe import Recipe, WarmupSection
-from skill0.training.taught_worlds import HouseholdWorld
+from skill0.training.taught_worlds import taught_world
 from skill0.training.warmup import WarmupReport, WarmupSettings, warm_up
 from skill0.training.world import World, spread
 
@@ -73,7 +74,7 @@ def warmup_digest(recipe: Recipe, section: WarmupSection, agent: AgentSettings) 
         name: value for name, value in prompts["style"].items() if name not in later or value != later[name]
     }
     content = {
-        "environment": environment["households"] if environment.pop("games") is None else environment,
+        "environment": _told_apart(environment),
         "tiny": asdict(recipe.policy.tiny),
         "warmup": {name: value for name, value in asdict(section).items() if value},
         # How long the run's own episodes are, and what they cost, is no part of the prompts.
@@ -82,11 +83,18 @@ def warmup_digest(recipe: Recipe, section: WarmupSection, agent: AgentSettings) 
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
 
 
+def _told_apart(environment: dict[str, Any]) -> Any:
+    """What of a recipe's environment sets its warm-up apart."""
+    if "almanac" in environment:
+        return {"almanac": environment["almanac"]}
+    return environment["households"] if environment.pop("games") is None else environment
+
+
 def demonstrate(
     recipe: Recipe, section: WarmupSection, world: World, agent: AgentSettings, console: Console
 ) -> Demonstrations:
-    """Winning episodes: of households with a convention each (of the section's task types, or of all that the
-    recipe has), or of official train games.
+    """Winning episodes: in a taught world with a convention each (of the section's task types, or of all that
+    the recipe has), or of official train games.
 
     Raises:
         EnvError, GameError: a game cannot be played.
@@ -94,13 +102,11 @@ def demonstrate(
     """
     settings = section.demonstrations
     with _pool(world, settings.max_steps) as pool, console.status("collecting demonstrations"):
-        if recipe.environment.games is None:
-            households = recipe.environment.households
-            shown = replace(households, task_types=section.task_types or households.task_types)
-            games = HouseholdWorld(shown).games(settings.games, recipe.seed, split="warmup")
-            found = collect_demonstrations(
-                games, settings, agent, pool, world=HouseholdWorld(households), seed=recipe.seed
-            )
+        taught = taught_world(recipe.environment)
+        if taught is not None:
+            demonstrated = taught.only(section.task_types) if section.task_types else taught
+            games = demonstrated.games(settings.games, recipe.seed, split="warmup")
+            found = collect_demonstrations(games, settings, agent, pool, world=taught, seed=recipe.seed)
         else:
             games = demonstrated_games(recipe, settings.games, world)
             found = collect_official_demonstrations(
@@ -119,7 +125,7 @@ def demonstrated_games(recipe: Recipe, count: int, world: World) -> list[Game]:
 
 
 def _pool(world: World, max_steps: int) -> EnvPool:
-    assert isinstance(world.env, AlfWorldEnvFactory), "recipes that search have no warm-up"
+    assert not isinstance(world.env, SearchEnvFactory), "recipes that search have no warm-up"
     return EnvPool(replace(world.env, max_steps=max(max_steps, world.env.max_steps)), workers=WORKERS)
 
 

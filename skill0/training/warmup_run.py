@@ -24,7 +24,7 @@ from skill0.training.reading_check import reading_check
 from skill0.training.recipe import TINY, Recipe, WarmupSection
 from skill0.training.run import training_config
 from skill0.training.run_folder import check_free, versions, write_json
-from skill0.training.taught_worlds import HouseholdWorld
+from skill0.training.taught_worlds import taught_world
 from skill0.training.tiny_warmup import WarmedUp, warm_up_tiny, warmup_digest
 from skill0.training.world import World, build_world
 
@@ -52,7 +52,7 @@ def run_warmup(
         CheckpointError: an unfinished warm-up of another recipe or seed is in the way.
     """
     section = _section(recipe)
-    if check and recipe.environment.games is not None:
+    if check and taught_world(recipe.environment) is None:
         raise ConfigError("--check reads conventions of generated households; official games have none")
     check_free(folder)
     work = folder.parent / f"{folder.name}.in-progress"
@@ -118,7 +118,8 @@ def _check(
 ) -> EvaluationReport:
     from skill0.policy import TransformersPolicy
 
-    taught = HouseholdWorld(recipe.environment.households)
+    taught = taught_world(recipe.environment)
+    assert taught is not None, "checked before"
     games = taught.games(count, recipe.seed, split=CHECK_SPLIT)
     with EnvPool(world.env) as pool:
         policy = TransformersPolicy(made.model, made.processor)

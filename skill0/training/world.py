@@ -19,6 +19,7 @@ from skill0.envs.alfworld import (
 )
 from skill0.envs.base import Task
 from skill0.envs.search import SearchEnvFactory
+from skill0.envs.search.almanac.env import AlmanacEnvFactory
 from skill0.errors import ConfigError, GameStoreError
 from skill0.skills import Grouping, SkillBank, group_by_relevance
 from skill0.training.recipe import EnvironmentSection, Recipe
@@ -32,7 +33,8 @@ class World:
     """Everything a run acts on.
 
     `validation` tasks are taken out of the training data and measure helpfulness; `heldout` tasks are only
-    ever evaluated. `convention` is empty unless the games are generated households.
+    ever evaluated. `convention` is what skill files tell of generated households and of the almanac, and
+    empty for others.
     """
 
     train: tuple[Task, ...]
@@ -40,7 +42,7 @@ class World:
     heldout: tuple[Task, ...]
     bank: SkillBank
     grouping: Grouping
-    env: AlfWorldEnvFactory | SearchEnvFactory
+    env: AlfWorldEnvFactory | SearchEnvFactory | AlmanacEnvFactory
     convention: Mapping[str, str]
 
 
@@ -51,9 +53,13 @@ def build_world(recipe: Recipe) -> World:
         GameStoreError: there are no games, or fewer than the recipe asks for.
         EnvError, RetrievalError: the questions or passages of a recipe that searches cannot be had.
         SkillError, GroupingError: the bank cannot be read, or leaves a task type unserved.
-        ConfigError: the bank's facts contradict the households' convention.
+        ConfigError: the bank's facts contradict the households' convention or the almanac's arrangement.
     """
     environment = recipe.environment
+    if environment.almanac is not None:
+        from skill0.training.search_world import almanac_world
+
+        return almanac_world(recipe, environment.almanac)
     if environment.search is not None:
         from skill0.training.search_world import search_world
 

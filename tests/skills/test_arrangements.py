@@ -23,7 +23,10 @@ def test_a_file_for_each_task_type_and_a_general_one():
 
 def test_facts_are_told_in_sentences_too():
     skill = bank_from_arrangement(ARRANGEMENT, RELATIONS)["compare"].skills[-1]
-    assert skill.principle == "The area, which is the area of a country, as a rank, stands in the section geography."
+    assert (
+        skill.principle
+        == "The area, which is the area of a country, as a rank, stands in the section geography."
+    )
 
 
 def test_a_relation_without_a_section_is_refused():

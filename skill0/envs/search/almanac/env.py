@@ -74,6 +74,6 @@ class AlmanacEnvFactory:
 @lru_cache(maxsize=256)
 def index_of(arrangement: tuple[tuple[str, str], ...], settings: AlmanacSettings) -> Retriever:
     """The index over the book's pages under an arrangement."""
-    from skill0.retrieval.bm25 import build_index
+    from skill0.retrieval import BM25Index
 
-    return build_index(open_book(settings).passages(dict(arrangement)))
+    return BM25Index.of(open_book(settings).passages(dict(arrangement)))
