@@ -9,7 +9,7 @@ prompt's seed. Its thought says what a step is for and why:
     capital: here             the page shown tells it                  <answer>Tokyo</answer>
     capital: Tokyo            whose capital is it?                     <search>capital Tokyo</search>
     area: geography           where the first of two figures stood     <search>geography of Japan</search>
-    area: rank 12, rank 3     both figures are known                   <answer>Japan</answer>
+    area: here                both figures are known                   <answer>Japan</answer>
 
 Left out on purpose: what the expert itself knows of the world.
 """
@@ -28,7 +28,8 @@ from skill0.envs.search.almanac.status import page_shown
 from skill0.envs.search.projection import ANSWER, SEARCH, read_action, tagged
 from skill0.training.searching_expert import ANYWHERE, HERE, Choice, facts_of
 
-_NOTED = re.compile(r"noted: (?P<country>[^|]+?)(?: (?P<rank>rank \d+) in (?P<section>[a-z]+))?(?: \||$)")
+_NOTED = re.compile(r"noted: (?P<country>[^|,]+?)(?: rank \d+ in (?P<section>[a-z]+))?(?: \||$)")
+_BOTH = re.compile(r"noted: ([^|,]+) rank (\d+), ([^|,]+) rank (\d+)")
 _UNREAD = re.compile(r"unread: ([^|]+)")
 
 
@@ -65,7 +66,7 @@ class AlmanacExpert:
         noted = _NOTED.search(status)
         _, shown, told = page_shown(state.observation.text)
         if asked.pair is not None:
-            return _compare(asked, noted, shown, told, facts, status, seed)
+            return _compare(asked, noted, facts, status, seed)
         country = asked.country or (noted["country"] if noted else "")
         if not country:
             return SearchChoice(TELLTALE, asked.told, tagged(SEARCH, f"{TELLTALE} {asked.told}"))
@@ -87,20 +88,17 @@ class AlmanacExpert:
 def _compare(
     asked: Asked,
     noted: re.Match[str] | None,
-    shown: str,
-    told: Mapping[str, str],
     facts: Mapping[str, str],
     status: str,
     seed: int,
 ) -> Choice:
     assert asked.pair is not None
+    if both := _BOTH.search(status):
+        ranks = {both[1]: int(both[2]), both[3]: int(both[4])}
+        return SearchChoice(asked.relation, HERE, tagged(ANSWER, min(ranks, key=lambda name: ranks[name])))
     if noted is None:
         return _look(asked.relation, asked.pair[0], facts, status, seed)
     other = asked.pair[asked.pair[0] == noted["country"]]
-    if shown == other and asked.relation in told:
-        ranks = {noted["country"]: noted["rank"], other: told[asked.relation]}
-        answer = min(ranks, key=lambda country: int(ranks[country].partition(" ")[2]))
-        return SearchChoice(asked.relation, ", ".join(ranks.values()), tagged(ANSWER, answer))
     return SearchChoice(asked.relation, noted["section"], tagged(SEARCH, page_title(noted["section"], other)))
 
 

@@ -8,19 +8,25 @@ read ("unread: ..."), and the page shown ("see: ..."):
   random is a free choice of those not read;
 - names (relations, countries, values, ranks) are copied from the question or from what was noted; an answer
   from the page shown, right behind its relation;
-- before the reason, attention is due to the relation on the page shown, or to the prompt's first token where
-  that does not tell it.
+- before the reason, attention is due to the relation on the page shown, or to the second of two figures noted;
+  to the prompt's first token where neither is told.
+
+*Told anew.* A policy that saw a name five times cannot be relied upon to copy it. So every lesson is told with
+other countries, values and ranks, drawn anew each time (ranks keep their order): what is imitated is how to read
+and to search, and no fact of the world is in the weights.
 """
 
 from __future__ import annotations
 
+import random
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from skill0.agent.settings import AgentSettings
 from skill0.envs.search.almanac.book import SECTIONS
-from skill0.training.lessons import LessonWriter
-from skill0.training.searching_expert import HERE, Choice
+from skill0.training.lessons import Lesson, LessonWriter
+from skill0.training.searching_expert import HERE, Choice, kind
 
 _SHOWN = "see"
 _ASKED = ("", "noted")  # the prompt's first part, the question, has no label
@@ -36,10 +42,13 @@ class AlmanacLessonWriter(LessonWriter):
         self._names = frozenset(names)
 
     def _wanted(self, prompt_ids: Sequence[int], choice: Choice) -> tuple[int, ...]:
-        """Where the page shown tells the relation that is asked for."""
+        """Where the page shown tells the relation that is asked for, or the second of two figures stands."""
         if choice.reason != HERE:
             return ()
         parts, key = self._parts(prompt_ids), self._token(choice.key)
+        noted = [n for n, token in enumerate(prompt_ids) if parts[n] == "noted" and self._kind(token)]
+        if len(noted) == 2:
+            return (noted[1],)
         return tuple(
             place for place, token in enumerate(prompt_ids) if token == key and parts[place] == _SHOWN
         )
@@ -64,8 +73,9 @@ class AlmanacLessonWriter(LessonWriter):
             if not self._is_name(token):
                 continue
             named = [place for place, other in enumerate(prompt_ids) if other == token]
-            if answered and token != key:
-                named = [place for place in named if parts[place] == _SHOWN and prompt_ids[place - 2] == key]
+            told = [n for n in named if parts[n] == _SHOWN and prompt_ids[n - 2] == key]
+            if answered and token != key and told:
+                named = told
             sources = tuple(place for place in named if parts[place] in _ASKED)
             if (
                 not sources and self._spelling(token) not in SECTIONS
@@ -77,3 +87,38 @@ class AlmanacLessonWriter(LessonWriter):
 
     def _is_name(self, token: int) -> bool:
         return self._spelling(token) in self._names or bool(self._kind(token))
+
+
+class AlmanacRenaming:
+    """Tells lessons again with other countries, values and ranks of one tokenizer's vocabulary."""
+
+    share = 1.0
+    """All lessons are told anew."""
+
+    def __init__(self, tokenizer: Any, countries: Sequence[str], values: Sequence[str]) -> None:
+        def tokens(names: Sequence[str]) -> list[int]:
+            found = [tokenizer(name, add_special_tokens=False)["input_ids"] for name in sorted(names)]
+            return [ids[0] for ids in found if len(ids) == 1]
+
+        spellings = {token: tokenizer.decode([token]) for token in range(len(tokenizer))}
+        ranks = sorted(
+            (int(name.rpartition(" ")[2]), token) for token, name in spellings.items() if kind(name) == "rank"
+        )
+        self._pools = (tokens(countries), tokens(sorted(set(values) - set(countries))))
+        self._ranks = [token for _, token in ranks]
+
+    def __call__(self, lesson: Lesson, draw: random.Random) -> Lesson:
+        """The lesson, told anew."""
+        turn = lesson.turn
+        here = {*turn.prompt_ids, *turn.completion_ids}
+        other: dict[int, int] = {}
+        for pool in self._pools:
+            told = [token for token in pool if token in here]
+            other.update(zip(told, draw.sample(pool, len(told)), strict=True))
+        places = [place for place, token in enumerate(self._ranks) if token in here]
+        drawn = sorted(draw.sample(range(len(self._ranks)), len(places)))
+        other.update({self._ranks[old]: self._ranks[new] for old, new in zip(places, drawn, strict=True)})
+        prompt, completion = (
+            tuple(other.get(token, token) for token in ids) for ids in (turn.prompt_ids, turn.completion_ids)
+        )
+        return replace(lesson, turn=replace(turn, prompt_ids=prompt, completion_ids=completion))

@@ -88,6 +88,9 @@ class OfficialLessonWriter(LessonWriter):
 class Renaming:
     """Tells lessons again with other names, of one tokenizer's vocabulary."""
 
+    share = 0.5
+    """Share of the lessons that are told anew."""
+
     def __init__(self, tokenizer: Any) -> None:
         spellings = {token: tokenizer.decode([token]) for token in range(len(tokenizer))}
         known = placements()

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from skill0.agent.settings import AgentSettings
     from skill0.envs.base import Task
     from skill0.skills.skill import SkillFile
+    from skill0.training.almanac_lessons import AlmanacRenaming
     from skill0.training.lessons import LessonWriter
     from skill0.training.recipe import EnvironmentSection
     from skill0.training.searching_expert import Choice
@@ -92,6 +93,10 @@ class TaughtWorld(Protocol):
     def expert(self) -> Expert: ...
 
     def writer(self, processor: Any, encoder: Any, agent: AgentSettings) -> LessonWriter: ...
+
+    def renaming(self, tokenizer: Any) -> AlmanacRenaming | None:
+        """Tells lessons with other names, where names are many and each is rare."""
+        ...
 
 
 def files_for(bank: Any, game: TaughtGame) -> tuple[SkillFile, ...]:
@@ -165,6 +170,9 @@ class HouseholdWorld:
 
         return LessonWriter(processor, encoder, agent)
 
+    def renaming(self, tokenizer: Any) -> None:
+        return None
+
     def _bank(self, convention: Mapping[str, str]) -> Any:
         from skill0.envs.alfworld.conventions import targets
         from skill0.skills.conventions import bank_from_convention
@@ -233,6 +241,14 @@ class AlmanacWorld:
         from skill0.training.almanac_lessons import AlmanacLessonWriter
 
         return AlmanacLessonWriter(processor, encoder, agent, self.names())
+
+    def renaming(self, tokenizer: Any) -> AlmanacRenaming:
+        from skill0.envs.search.almanac.book import open_book
+        from skill0.training.almanac_lessons import AlmanacRenaming
+
+        book = open_book(self.settings)
+        values = [value for country in book.countries for value in book.values[country].values()]
+        return AlmanacRenaming(tokenizer, book.countries, values)
 
     def _bank(self, arrangement: Mapping[str, str]) -> Any:
         from skill0.envs.search.almanac.book import RELATIONS

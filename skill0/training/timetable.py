@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 FIRST_FACTS = 4
 """Facts on a page at the start of the reading stage."""
 
-TOLD_ANEW = 0.5
-"""Share of the lessons from official games that are told with other names."""
-
 _FULL_PAGE = 16
 """About as many facts as the skill files of one task state."""
 
@@ -41,10 +38,11 @@ class Timetable:
         encoder = PromptEncoder(processor)
         if self.world is not None:
             self.writer = self.world.writer(processor, encoder, demonstrations.agent)
+            self.renaming = self.world.renaming(processor.tokenizer)
         else:
             writer = OfficialLessonWriter if official else LessonWriter
             self.writer = writer(processor, encoder, demonstrations.agent)
-        self.renaming = Renaming(processor.tokenizer) if official else None
+            self.renaming = Renaming(processor.tokenizer) if official else None
         self.plain: list[Lesson] = []
         self.skilled: list[Lesson] = []
         for episode in demonstrations.episodes:
@@ -82,7 +80,10 @@ class Timetable:
             lessons += draw.sample(self.skilled, min(settings.skilled_lessons, len(self.skilled)))
         if self.renaming is None:
             return lessons
-        return [self.renaming(lesson, draw) if draw.random() < TOLD_ANEW else lesson for lesson in lessons]
+        return [
+            self.renaming(lesson, draw) if draw.random() < self.renaming.share else lesson
+            for lesson in lessons
+        ]
 
     def _facts(self, step: int, draw: random.Random) -> int:
         """Facts on this step's pages: more and more during the reading stage, now and then fewer."""

@@ -1,7 +1,8 @@
 """What an attentive reader of an episode knows, in one line, kept from the observations alone.
 
     noted: Japan                            the country with the capital that was asked about
-    noted: Japan rank 12 in geography       the first of two figures that are compared
+    noted: Japan rank 12 in geography       the first of two figures that are compared, then both:
+    noted: Japan rank 12, Peru rank 3
     unread: economy, energy, ...            sections that no page was read of, of any country
 
 A page that tells the answer itself is not noted: it is there to be read.
@@ -35,8 +36,10 @@ class AlmanacStatus:
             asked = self._asked
             if asked.told and told.get(TELLTALE) == asked.told:
                 self._noted = country
-            if asked.pair and country in asked.pair and asked.relation in told and not self._noted:
-                self._noted = f"{country} {told[asked.relation]} in {section}"
+            if asked.pair and country in asked.pair and asked.relation in told:
+                self._figures[country] = told[asked.relation]
+                where = f" in {section}" if len(self._figures) == 1 else ""
+                self._noted = ", ".join(f"{name} {rank}" for name, rank in self._figures.items()) + where
 
     def __str__(self) -> str:
         noted = [f"noted: {self._noted}"] if self._noted else []
