@@ -8,12 +8,12 @@ read ("unread: ..."), and the page shown ("see: ..."):
   random is a free choice of those not read;
 - names (relations, countries, values, ranks) are copied from the question or from what was noted; an answer
   from the page shown, right behind its relation;
-- before the reason, attention is due to the relation on the page shown, or to the second of two figures noted;
-  to the prompt's first token where neither is told.
+- before the reason, attention is due to the relation on the page shown, or to the second of two figures
+  noted; to the prompt's first token where neither is told.
 
-*Told anew.* A policy that saw a name five times cannot be relied upon to copy it. So every lesson is told with
-other countries, values and ranks, drawn anew each time (ranks keep their order): what is imitated is how to read
-and to search, and no fact of the world is in the weights.
+*Told anew.* A policy that saw a name five times cannot be relied upon to copy it. So every lesson is told
+with other countries, values and ranks, drawn anew each time (ranks keep their order): what is imitated is how
+to read and to search, and no fact of the world gets into the weights.
 """
 
 from __future__ import annotations
