@@ -81,7 +81,7 @@ def evaluate(
             "'scripted', or one of scripted/random, /title, /question and /gold."
         ),
     ],
-    env: Annotated[str, typer.Option(help="alfworld (the default) or search.")] = "alfworld",
+    env: Annotated[str, typer.Option(help="alfworld (the default), search or almanac.")] = "alfworld",
     games: Annotated[
         Path | None,
         typer.Option(help="A packed store or $ALFWORLD_DATA; generated households when not given."),
@@ -110,8 +110,10 @@ def evaluate(
         typer.Option(help="In search: a file of questions, may be repeated; else held-out facts."),
     ] = None,
     corpus: Annotated[
-        Path | None, typer.Option(help="In search: their passages, a file or a folder with an index.")
+        str | None,
+        typer.Option(help="In search: their passages, a file, a folder with an index, or a server's URL."),
     ] = None,
+    server_form: Annotated[str, typer.Option(help="The server's wire form.")] = "search_r1",
     passages: Annotated[int, typer.Option(help="In search: passages for a query.")] = 3,
     published: Annotated[
         bool, typer.Option("--published", help="In search: score, show and sort questions as published.")
@@ -127,17 +129,27 @@ def evaluate(
         from skill0.commands.evaluate_search import SearchEvaluation, evaluate_search, search_settings
 
         wanted = SearchEvaluation(
-            tuple(questions or ()), corpus, skills, tasks, published, search_settings(passages, published),
-            seed, temperature, workers, batch_size,
+            tuple(questions or ()), corpus, skills, tasks, published, server_form,
+            search_settings(passages, published), seed, temperature, workers, batch_size,
         )  # fmt: skip
         return evaluate_search(policy, wanted, json_file)
-    if env != "alfworld" or questions or corpus is not None or published:
-        raise ConfigError(f"--env {env}: must be alfworld, or search, which alone has questions and a corpus")
+    if env not in ("alfworld", "almanac") or questions or corpus is not None or published:
+        raise ConfigError(
+            f"--env {env}: must be alfworld, almanac, or search, which alone has questions and a corpus"
+        )
+    told = arms.split(",") if arms else ()
+    if env == "almanac":
+        from skill0.commands.evaluate_almanac import evaluate_almanac
+
+        return evaluate_almanac(
+            policy, skills=skills, tasks=tasks, arms=told, seed=seed, temperature=temperature,
+            workers=workers, batch_size=batch_size, json_file=json_file,
+        )  # fmt: skip
     from skill0.commands.evaluate import evaluate_policy
 
     return evaluate_policy(
         policy, games=games, split=split, skills=skills, tasks=tasks,
-        kind=kind, arms=arms.split(",") if arms else (), convention_seed=convention_seed, seed=seed,
+        kind=kind, arms=told, convention_seed=convention_seed, seed=seed,
         temperature=temperature, workers=workers, batch_size=batch_size, json_file=json_file,
     )  # fmt: skip
 

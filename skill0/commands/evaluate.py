@@ -80,7 +80,7 @@ def evaluate_policy(
                 AgentLoop(player, pool, settings), every, arms_of(skills, every), sampling=sampling,
                 seed=seed, batch_size=batch_size, progress=True,
             )  # fmt: skip
-    Console().print(_by_arm(report) if arms else report.table())
+    Console().print(by_arm(report, "households") if arms else report.table())
     if json_file is not None:
         json_file.write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
 
@@ -96,9 +96,9 @@ def arms_of(skills: Path | None, tasks: Sequence[Task]) -> dict[str, Arm]:
     return arms
 
 
-def _by_arm(report: EvaluationReport) -> Table:
+def by_arm(report: EvaluationReport, kind: str) -> Table:
     """A row per arm, for reports of many; success per task type is in the JSON."""
-    table = Table(title=f"Reading: {report.arms[0].success().total} households", title_justify="left")
+    table = Table(title=f"Reading: {report.arms[0].success().total} {kind}", title_justify="left")
     table.add_column("what it is shown")
     for column in ("success in % [95 %]", "turns", "text tokens", "visual tokens", "invalid replies"):
         table.add_column(column, justify="right")

@@ -34,15 +34,17 @@ QUESTIONS = 400
 class SearchEvaluation:
     """What to evaluate on, and how.
 
-    `questions` are files, none for held-out questions of the world of facts; `corpus` a file of passages
-    or a folder with an index, needed with files of questions.
+    `questions` are files, none for held-out questions of the world of facts; `corpus` a file of passages, a
+    folder with an index, or a search server's URL, needed with files of questions; `server_form` is its wire
+    form.
     """
 
     questions: tuple[Path, ...] = ()
-    corpus: Path | None = None
+    corpus: str | None = None
     skills: Path | None = None
     tasks: int | None = None
     published_types: bool = False
+    server_form: str = "search_r1"
     settings: SearchSettings = field(default_factory=SearchSettings)
     seed: int = 0
     temperature: float = 0.0
@@ -128,22 +130,22 @@ def _model_settings() -> AgentSettings:
 
 def _questions_and_source(wanted: SearchEvaluation, console: Console) -> tuple[list[Question], Any]:
     """The questions to play, and where their retriever comes from."""
-    from skill0.envs.search.engines import BM25Folder, index_corpus, index_facts
+    from skill0.envs.search.engines import index_facts, open_corpus
     from skill0.envs.search.facts.world import FactsSettings, build_facts
     from skill0.envs.search.sets import load_questions
 
     if wanted.questions:
         if wanted.corpus is None:
             raise ConfigError(
-                "--questions needs --corpus: a file of passages, or a folder with an index of them"
+                "--questions needs --corpus: a file of passages, a folder with an index of them, or a search "
+                "server's URL"
             )
         sets = [load_questions(path, published_types=wanted.published_types) for path in wanted.questions]
         dropped = sum(found.dropped for found in sets)
         if dropped:
             console.print(f"{dropped} questions have no task type by the published rule and are left out")
         questions = [question for found in sets for question in found.questions]
-        corpus = wanted.corpus
-        source = BM25Folder(str(corpus)) if corpus.is_dir() else index_corpus(corpus)
+        source = open_corpus(wanted.corpus, wanted.server_form)
         return _drawn(questions, wanted.tasks, wanted.seed), source
     if wanted.corpus is not None:
         raise ConfigError("--corpus needs --questions: the world of facts has a corpus of its own")

@@ -22,6 +22,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from skill0.envs.alfworld.households import HouseholdSettings
 from skill0.envs.search.almanac.book import AlmanacSettings
+from skill0.envs.search.engines import is_server
 from skill0.envs.search.env import SearchSettings
 from skill0.envs.search.facts.world import FactsSettings
 from skill0.errors import ConfigError
@@ -64,7 +65,10 @@ class SearchSection:
         train, validation, heldout (`tuple[str, ...]`, *optional*):
             Files of questions. Validation questions are taken out of the training data when not given.
         corpus (`str`, *optional*):
-            The passages of the files' questions: a file, or a folder with an index.
+            The passages of the files' questions: a file, a folder with an index, or the URL of a search
+            server (several with commas between them).
+        server_form (`str`, *optional*, defaults to `"search_r1"`):
+            The server's wire form: "search_r1" or "skillzero" (docs/retrieval_http.md).
         passages (`int`, *optional*, defaults to `3`):
             Passages that a search is answered with.
         information_form (`str`, *optional*, defaults to `"plain"`):
@@ -80,6 +84,7 @@ class SearchSection:
     validation: tuple[str, ...] = ()
     heldout: tuple[str, ...] = ()
     corpus: str | None = None
+    server_form: str = "search_r1"
     passages: int = 3
     information_form: str = "plain"
     published_scoring: bool = False
@@ -324,9 +329,11 @@ def _base_content(path: Path, text: str, named: Any, instead: str | Path | None)
 
 
 def _resolved(folder: Path, paths: Any) -> Any:
-    """A path, or each of several, made absolute."""
+    """A path, or each of several, made absolute. A URL is none."""
     if isinstance(paths, (list, tuple)):
         return tuple(_resolved(folder, path) for path in paths)
+    if is_server(paths):
+        return paths
     return str((folder / paths).resolve())
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 
 from skill0.context import template_named
 from skill0.envs.base import Task
@@ -11,7 +10,7 @@ from skill0.envs.search import SearchEnvFactory, SearchSettings, tasks_from
 from skill0.envs.search.almanac.book import AlmanacSettings, true_arrangement
 from skill0.envs.search.almanac.env import AlmanacEnvFactory
 from skill0.envs.search.almanac.questions import split_games
-from skill0.envs.search.engines import BM25Folder, index_corpus, index_facts
+from skill0.envs.search.engines import index_facts, open_corpus
 from skill0.envs.search.facts.world import build_facts
 from skill0.envs.search.sets import load_questions
 from skill0.errors import ConfigError
@@ -38,7 +37,8 @@ def search_world(recipe: Recipe, section: SearchSection) -> World:
     if recipe.warmup is not None:
         raise ConfigError("warmup: there are no demonstrations of searching yet; remove the section")
     if section.train:
-        (train, validation, heldout), source = _from_files(recipe, section), _corpus(section)
+        train, validation, heldout = _from_files(recipe, section)
+        source = open_corpus(section.corpus or "", section.server_form)
     else:
         world = build_facts(section.facts)
         environment = recipe.environment
@@ -85,11 +85,6 @@ def check_template(name: str) -> None:
             f"template={name!r} does not ask for searches and answers: set template to 'search', or to "
             "'question' for a tiny policy"
         )
-
-
-def _corpus(section: SearchSection) -> BM25Folder:
-    corpus = Path(section.corpus or "")
-    return BM25Folder(str(corpus)) if corpus.is_dir() else index_corpus(corpus)
 
 
 def _from_files(recipe: Recipe, section: SearchSection) -> Sets:

@@ -17,7 +17,7 @@ from skill0.envs.search.almanac.book import AlmanacSettings
 from skill0.envs.search.almanac.env import AlmanacEnvFactory
 from skill0.policy import TinyPolicySettings, build_tiny_policy
 from skill0.policy.encoding import PromptEncoder
-from skill0.training.demonstrations import DemonstrationSettings, Demonstrations, collect_demonstrations
+from skill0.training.demonstrations import Demonstrations, DemonstrationSettings, collect_demonstrations
 from skill0.training.reading_check import reading_check
 from skill0.training.searching_expert import facts_of
 from skill0.training.taught_worlds import AlmanacWorld, with_convention
@@ -62,7 +62,9 @@ def test_who_knows_the_arrangement_needs_no_turn_more_than_the_question(shown):
 def test_a_reader_wins_and_who_believes_a_wrong_page_does_not():
     with EnvPool(AlmanacEnvFactory(4)) as pool:
         games = WORLD.games(24, 1, split="tests")
-        found = reading_check(WORLD.expert(), games, AGENT, pool, arms=("right", "blank", "wrong"), world=WORLD)
+        found = reading_check(
+            WORLD.expert(), games, AGENT, pool, arms=("right", "blank", "wrong"), world=WORLD
+        )
     rates = {arm.name: arm.success().rate for arm in found.arms}
     assert rates["right page"] == 1.0
     assert rates["wrong page"] < rates["blank page"] == rates["blind expert"] < 1.0

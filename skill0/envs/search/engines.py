@@ -27,6 +27,38 @@ class BM25Folder:
         return BM25Index(self.folder)
 
 
+@dataclass(frozen=True)
+class SearchServers:
+    """Search servers, asked over HTTP in a wire form of `skill0.retrieval.HttpSettings`. Needs the extra
+    `search`."""
+
+    urls: tuple[str, ...]
+    form: str = "search_r1"
+
+    def __call__(self) -> Retriever:
+        from skill0.retrieval.http_client import HttpRetriever, HttpSettings
+
+        return HttpRetriever(self.urls, HttpSettings(form=self.form))  # type: ignore[arg-type]  (it checks)
+
+
+def is_server(corpus: str) -> bool:
+    """Whether a corpus is the URL of a search server, or several with commas between them."""
+    return corpus.startswith(("http://", "https://"))
+
+
+def open_corpus(corpus: str, form: str = "search_r1") -> BM25Folder | SearchServers:
+    """Where the passages of a corpus are found: the URL of a search server (or several with commas between
+    them), a folder with an index, or a file, which is indexed.
+
+    Raises:
+        RetrievalError: there is no such file, or a row of it is bad.
+    """
+    if is_server(corpus):
+        return SearchServers(tuple(url.strip() for url in corpus.split(",")), form)
+    path = Path(corpus)
+    return BM25Folder(str(path)) if path.is_dir() else index_corpus(path)
+
+
 def default_index_dir() -> Path:
     """`$SKILL0_CACHE/search`, else `skill0/search` in the user's cache."""
     own = os.environ.get("SKILL0_CACHE")
