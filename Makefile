@@ -60,6 +60,11 @@ bench: $(BIN)/.skill0-ready
 	$(BIN)/skill0 evaluate shipped/household --arms right,blank,wrong
 	$(BIN)/python benchmarks/legibility.py
 	$(BIN)/python benchmarks/renderer.py
+	$(BIN)/python benchmarks/training.py shipped/household --figures
+	$(BIN)/python benchmarks/anchors.py
+	$(BIN)/python benchmarks/retrieval.py
+	$(BIN)/python benchmarks/retrieval_http.py
+	$(BIN)/skill0 evaluate scripted --env search
 
 clean:
 	rm -rf build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
