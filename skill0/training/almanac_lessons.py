@@ -11,6 +11,9 @@ read ("unread: ..."), and the page shown ("see: ..."):
 - before the reason, attention is due to the relation on the page shown, or to the second of two figures
   noted; to the prompt's first token where neither is told.
 
+*Copied out.* Beside the pages of skills, pages of the book with values drawn at random are copied out: what
+stands behind a relation is written as it stands there.
+
 *Told anew.* A policy that saw a name five times cannot be relied upon to copy it. So every lesson is told
 with other countries, values and ranks, drawn anew each time (ranks keep their order): what is imitated is how
 to read and to search, and no fact of the world gets into the weights.
@@ -23,23 +26,59 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from skill0.agent.policy import PolicyInput
 from skill0.agent.settings import AgentSettings
 from skill0.envs.search.almanac.book import SECTIONS
-from skill0.training.lessons import Lesson, LessonWriter
+from skill0.training.lessons import READING_REQUEST, Lesson, LessonWriter, lesson_turn
 from skill0.training.searching_expert import HERE, Choice, kind
 
 _SHOWN = "see"
+_DRILLED = 8
+"""Facts of a page that is copied out."""
+
 _ASKED = ("", "noted")  # the prompt's first part, the question, has no label
 
 
 class AlmanacLessonWriter(LessonWriter):
-    """Writes lessons with the marks above; `names` are the almanac's single tokens."""
+    """Writes lessons with the marks above; `names` are the almanac's single tokens, `relations` and
+    `values` those of them that a page tells."""
 
     unsearched = "unread"
 
-    def __init__(self, processor: Any, encoder: Any, agent: AgentSettings, names: Sequence[str]) -> None:
+    def __init__(
+        self,
+        processor: Any,
+        encoder: Any,
+        agent: AgentSettings,
+        names: Sequence[str],
+        relations: Sequence[str],
+        values: Sequence[str],
+    ) -> None:
         super().__init__(processor, encoder, agent)
         self._names = frozenset(names)
+        self._relations, self._values = sorted(relations), sorted(set(values))
+
+    def drills(self, count: int, draw: random.Random) -> list[Lesson]:
+        """So many pages of the book to be copied out, relation by relation, with values drawn at random."""
+        return [self._drill(draw) for _ in range(count)]
+
+    def _drill(self, draw: random.Random) -> Lesson:
+        relations = draw.sample(self._relations, _DRILLED)
+        told = dict(zip(relations, draw.sample(self._values, _DRILLED), strict=True))
+        text = "; ".join(f"{relation}: {value}" for relation, value in told.items())
+        page = self.renderer.page([], self.agent.style)
+        prompt = self.encoder.encode(PolicyInput("", f"{READING_REQUEST} | {_SHOWN}: {text}", page))
+        completion: list[int] = []
+        learned: list[bool] = []
+        copies = []
+        for number, relation in enumerate(draw.sample(relations, _DRILLED)):
+            ids = self._ids(f"{', ' if number else ''}{relation}: {told[relation]}")
+            completion += ids
+            learned += [False] * (len(ids) - 1) + [True]
+            place = prompt.index(ids[-1])
+            copies.append((len(prompt) + len(completion) - 2, (place,)))
+        turn = lesson_turn(prompt, (*completion, self.end_id), page, "")
+        return Lesson(turn, (*learned, False), copies=tuple(copies))
 
     def _wanted(self, prompt_ids: Sequence[int], choice: Choice) -> tuple[int, ...]:
         """Where the page shown tells the relation that is asked for, or the second of two figures stands."""

@@ -116,13 +116,17 @@ class LessonWriter:
             look_ups.append(self._look_up(prompt, completion, value, places[key], key))
             if completion[value - 2 : value - 1] == [look_ups[-1].key_id]:
                 glances.append((len(prompt) + value - 1, len(prompt) + value - 2))
-        turn = _turn(prompt, (*completion, self.end_id), page, "")
+        turn = lesson_turn(prompt, (*completion, self.end_id), page, "")
         return Lesson(turn, (*learned, False), tuple(look_ups), glances=tuple(glances))
+
+    def drills(self, count: int, draw: random.Random) -> list[Lesson]:
+        """Lessons that no game and no page of skills is needed for; none here."""
+        return []
 
     def _action_lesson(self, prompt: PolicyInput, choice: Choice, facts: Mapping[str, str]) -> Lesson:
         prompt_ids, reply = self.encoder.encode(prompt), choice.reply
         completion = [*self._ids(reply), self.end_id]
-        turn = _turn(prompt_ids, completion, prompt.page, reply)
+        turn = lesson_turn(prompt_ids, completion, prompt.page, reply)
         copies = self._copies(prompt_ids, completion, choice)
         lesson = Lesson(turn, (True,) * len(completion), copies=copies)
         key, reason = self._token(choice.key), self._token(choice.reason)
@@ -282,7 +286,8 @@ def thin_out(files: Iterable[SkillFile], facts: int, draw: random.Random) -> tup
     )
 
 
-def _turn(prompt_ids: Sequence[int], completion: Sequence[int], page: Page | None, reply: str) -> Turn:
+def lesson_turn(prompt_ids: Sequence[int], completion: Sequence[int], page: Page | None, reply: str) -> Turn:
+    """A turn to learn from, with what learning needs of it."""
     visual = 0 if page is None else page.visual_tokens
     return Turn(
         prompt_ids=tuple(prompt_ids),

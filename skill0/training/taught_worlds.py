@@ -218,8 +218,7 @@ class AlmanacWorld:
     def names(self) -> tuple[str, ...]:
         from skill0.envs.search.almanac.book import SECTIONS, open_book, true_arrangement
 
-        book = open_book(self.settings)
-        values = {value for country in book.countries for value in book.values[country].values()}
+        book, values = open_book(self.settings), self._values()
         tags = [f"<{slash}{name}>" for name in ("search", "answer", "information") for slash in ("", "/")]
         return tuple(sorted({*SECTIONS, *true_arrangement(), *book.countries, *values, *tags}))
 
@@ -238,17 +237,23 @@ class AlmanacWorld:
         return AlmanacExpert()
 
     def writer(self, processor: Any, encoder: Any, agent: AgentSettings) -> LessonWriter:
+        from skill0.envs.search.almanac.book import true_arrangement
         from skill0.training.almanac_lessons import AlmanacLessonWriter
 
-        return AlmanacLessonWriter(processor, encoder, agent, self.names())
+        relations = tuple(true_arrangement())
+        return AlmanacLessonWriter(processor, encoder, agent, self.names(), relations, self._values())
 
     def renaming(self, tokenizer: Any) -> AlmanacRenaming:
         from skill0.envs.search.almanac.book import open_book
         from skill0.training.almanac_lessons import AlmanacRenaming
 
+        return AlmanacRenaming(tokenizer, open_book(self.settings).countries, self._values())
+
+    def _values(self) -> list[str]:
+        from skill0.envs.search.almanac.book import open_book
+
         book = open_book(self.settings)
-        values = [value for country in book.countries for value in book.values[country].values()]
-        return AlmanacRenaming(tokenizer, book.countries, values)
+        return sorted({value for country in book.countries for value in book.values[country].values()})
 
     def _bank(self, arrangement: Mapping[str, str]) -> Any:
         from skill0.envs.search.almanac.book import RELATIONS

@@ -75,6 +75,7 @@ class Timetable:
         reads = settings.reading_lessons if step < settings.reading_steps else settings.replayed_lessons
         pages = reads * max(1, _FULL_PAGE // (2 * facts))
         lessons = [self._page(facts, draw) for _ in range(pages)]
+        lessons += self.writer.drills(reads, draw)
         lessons += draw.sample(self.plain, min(settings.plain_lessons, len(self.plain)))
         if step >= settings.reading_steps:
             lessons += draw.sample(self.skilled, min(settings.skilled_lessons, len(self.skilled)))
