@@ -11,14 +11,14 @@ from skill0.skills import SkillBank
 from skill0.skills.arrangements import bank_from_arrangement
 
 RELATIONS = {"direct_retrieval": ("anthem", "capital"), "compare": ("area",)}
-ARRANGEMENT = {"anthem": "symbols", "capital": "government", "area": "geography"}
+ARRANGEMENT = {"anthem": "emblems", "capital": "government", "area": "geography"}
 
 
 def test_a_file_for_each_task_type_and_a_general_one():
     bank = bank_from_arrangement(ARRANGEMENT, RELATIONS)
     assert bank.names == ("general", "direct_retrieval", "compare")
     briefs = [skill.brief for skill in bank["direct_retrieval"].skills]
-    assert briefs == ["direct: one page", "anthem: symbols", "capital: government"]
+    assert briefs == ["direct: one page", "anthem: emblems", "capital: government"]
 
 
 def test_facts_are_told_in_sentences_too():
@@ -31,7 +31,7 @@ def test_facts_are_told_in_sentences_too():
 
 def test_a_relation_without_a_section_is_refused():
     with pytest.raises(SkillError, match="'capital' has no section"):
-        bank_from_arrangement({"anthem": "symbols"}, RELATIONS)
+        bank_from_arrangement({"anthem": "emblems"}, RELATIONS)
 
 
 def test_an_unknown_task_type_is_refused():

@@ -65,7 +65,7 @@ def test_a_reader_wins_and_who_believes_a_wrong_page_does_not():
         found = reading_check(
             WORLD.expert(), games, AGENT, pool, arms=("right", "blank", "wrong"), world=WORLD
         )
-    rates = {arm.name: arm.success().rate for arm in found.arms}
+    rates = {arm.name: arm.success().value for arm in found.arms}
     assert rates["right page"] == 1.0
     assert rates["wrong page"] < rates["blank page"] == rates["blind expert"] < 1.0
 

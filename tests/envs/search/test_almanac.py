@@ -32,9 +32,8 @@ def test_the_book_tells_what_its_sources_tell():
     japan = next(country for country in read_sources()[0] if country.name == "Japan")
     book = open_book(AlmanacSettings())
     assert book.told("Japan", "capital") == japan.values["capital"].text == "Tokyo"
-    # Of the forty most populous countries six are known to be larger: China comes first.
     larger = [name for name in book.countries if book.ranks[name]["population"] == 1]
-    assert larger in (["India"], ["China"])
+    assert larger == ["India"]
     assert sorted(book.ranks[name]["area"] for name in book.countries) == list(range(1, 41))
 
 
@@ -124,7 +123,7 @@ def test_status_notes_the_country_that_was_found():
 def test_status_notes_the_first_of_two_figures():
     status = AlmanacStatus("Which has the larger area, Japan or Peru?")
     status.update("<information>Doc 1(Title: economy of Peru) Peru. area: rank 12</information>")
-    assert str(status).startswith("noted: Peru rank 12 in economy | unread: communications, energy")
+    assert str(status).startswith("noted: Peru rank 12 in economy | unread: communications, emblems")
     status.update("<information>Doc 1(Title: economy of Japan) Japan. area: rank 30</information>")
     assert str(status).startswith("noted: Peru rank 12 in economy")
 

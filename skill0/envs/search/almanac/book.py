@@ -27,8 +27,8 @@ Arrangement: TypeAlias = Mapping[str, str]
 """Relation -> section: "capital" -> "government"."""
 
 SECTIONS = (
-    *("communications", "economy", "energy", "environment", "geography", "government", "military"),
-    *("people", "symbols", "transportation"),
+    *("communications", "economy", "emblems", "energy", "environment", "geography", "government"),
+    *("military", "people", "transportation"),
 )
 
 RELATIONS: Mapping[str, tuple[str, ...]] = {
@@ -42,7 +42,7 @@ RELATIONS: Mapping[str, tuple[str, ...]] = {
 TELLTALE = "capital"
 """The relation by which a question of several hops tells its country."""
 
-_TOPICS = {"National symbols": "symbols"}
+_TOPICS = {"National symbols": "emblems"}  # not "symbols": a page that tells a symbol would be found, too
 """Topics of the world of facts that have another name here."""
 
 
