@@ -120,12 +120,12 @@ def test_status_notes_the_country_that_was_found():
     assert "government" not in str(status)
 
 
-def test_status_notes_the_first_of_two_figures():
+def test_status_notes_the_first_of_two_figures_and_then_both():
     status = AlmanacStatus("Which has the larger area, Japan or Peru?")
     status.update("<information>Doc 1(Title: economy of Peru) Peru. area: rank 12</information>")
     assert str(status).startswith("noted: Peru rank 12 in economy | unread: communications, emblems")
     status.update("<information>Doc 1(Title: economy of Japan) Japan. area: rank 30</information>")
-    assert str(status).startswith("noted: Peru rank 12 in economy")
+    assert str(status).startswith("noted: Peru rank 12, Japan rank 30 | unread")
 
 
 def test_status_notes_no_answer():
