@@ -37,7 +37,7 @@ from skill0.retrieval.bm25_build import (
     weights_of_lengths,
 )
 from skill0.retrieval.passages import PassageStore
-from skill0.retrieval.storage import fact, load_array, map_bytes, open_folder
+from skill0.retrieval.storage import fact, hold, load_array, map_bytes, open_folder
 
 # Scores are rounded to 24 bits, impacts of several mentions too: a bound must be this much wider to be safe.
 _MARGIN = 1 + 1e-6
@@ -106,7 +106,10 @@ class BM25Index:
         """An index of these passages, gone with the process. Arguments and errors as for `build_bm25`."""
         with tempfile.TemporaryDirectory() as folder:
             build_bm25(passages, Path(folder) / "index", k1, b)
-            return cls(Path(folder) / "index", compiled)  # what is mapped stays after the files are unlinked
+            index = cls(Path(folder) / "index", compiled)
+        hold(index)
+        hold(index._passages)
+        return index
 
     def __len__(self) -> int:
         return len(self._passages)

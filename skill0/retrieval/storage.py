@@ -129,6 +129,15 @@ def map_bytes(path: Path) -> mmap.mmap | bytes:
         return mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) if path.stat().st_size else b""
 
 
+def hold(owner: object) -> None:
+    """Copies an object's mapped arrays and bytes into memory: no file of theirs stays open."""
+    for name, value in vars(owner).items():
+        if isinstance(value, np.ndarray) and not value.flags.owndata:
+            setattr(owner, name, value.copy())
+        elif isinstance(value, mmap.mmap):
+            setattr(owner, name, bytes(value))
+
+
 def _checksum(path: Path) -> str:
     digest = xxhash.xxh3_128()
     with path.open("rb") as file:

@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from skill0.context import OFFICIAL
 from skill0.errors import ConfigError
 from skill0.policy.encoding import PromptEncoder
-from skill0.training.lessons import Lesson, LessonWriter, thin_out
+from skill0.training.lessons import Lesson, thin_out
 from skill0.training.official_lessons import OfficialLessonWriter, Renaming
 from skill0.training.searching_expert import facts_of
+from skill0.training.taught_worlds import HOUSEHOLDS
 
 if TYPE_CHECKING:
     from skill0.training.demonstrations import Demonstrations
@@ -33,16 +34,15 @@ class Timetable:
 
     def __init__(self, processor: Any, demonstrations: Demonstrations, settings: WarmupSettings) -> None:
         self.settings = settings
-        self.world = demonstrations.world
         official = demonstrations.agent.prompt_template == OFFICIAL
+        self.world = demonstrations.world or (None if official else HOUSEHOLDS)
         encoder = PromptEncoder(processor)
         if self.world is not None:
             self.writer = self.world.writer(processor, encoder, demonstrations.agent)
             self.renaming = self.world.renaming(processor.tokenizer)
         else:
-            writer = OfficialLessonWriter if official else LessonWriter
-            self.writer = writer(processor, encoder, demonstrations.agent)
-            self.renaming = Renaming(processor.tokenizer) if official else None
+            self.writer = OfficialLessonWriter(processor, encoder, demonstrations.agent)
+            self.renaming = Renaming(processor.tokenizer)
         self.plain: list[Lesson] = []
         self.skilled: list[Lesson] = []
         for episode in demonstrations.episodes:

@@ -168,6 +168,6 @@ def test_half_told_data_are_refused(files, wanted, words):
 
 def test_a_bad_row_of_the_corpus_is_named(files):
     (files / "corpus.jsonl").write_text('{"id": "1"}\n', encoding="utf-8")
-    wanted = SearchEvaluation((files / "q.jsonl",), files / "corpus.jsonl")
+    wanted = SearchEvaluation((files / "q.jsonl",), str(files / "corpus.jsonl"))
     with pytest.raises(RetrievalError, match=r"corpus\.jsonl, row 1"):
         evaluate_search("scripted", wanted)

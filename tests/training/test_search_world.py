@@ -92,7 +92,7 @@ def test_half_told_files_are_refused(wrong):
 
 
 def test_games_do_not_go_with_questions(recipe, tmp_path):
-    with pytest.raises(ConfigError, match="not both"):
+    with pytest.raises(ConfigError, match="not several"):
         EnvironmentSection(games="games", search=SearchSection())
     with pytest.raises(ConfigError, match="this recipe searches"):
         load_recipe(ROOT / "curricula" / "search_3b.yaml", games="games")
