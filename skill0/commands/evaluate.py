@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -21,7 +21,9 @@ from skill0.skills import SkillBank, group_by_relevance, skills_in_context
 
 if TYPE_CHECKING:
     from skill0.agent import Policy
+    from skill0.envs import TextEnv
     from skill0.envs.alfworld import Game, HouseholdSettings
+    from skill0.training.taught_worlds import TaughtGame, TaughtWorld
 
 HOUSEHOLDS = 48
 """Generated tasks when no games and no number are given."""
@@ -52,9 +54,7 @@ def evaluate_policy(
         HouseholdSettings,
         default_cache_dir,
         sample_convention,
-        tasks_from,
     )
-    from skill0.training.reading_check import reading_check
     from skill0.training.taught_worlds import HouseholdWorld
 
     if arms and (games is not None or skills is not None):
@@ -68,19 +68,45 @@ def evaluate_policy(
     sampling = Sampling(temperature, max_new_tokens=reply_tokens(policy))
     env = AlfWorldEnvFactory(max_steps=settings.max_steps, cache_dir=str(default_cache_dir()))
     chosen = _games(games, split, tasks, households, convention, seed)
+    play_and_tell(
+        player, settings, env, chosen, HouseholdWorld(households), "households", arms=arms, skills=skills,
+        sampling=sampling, seed=seed, workers=workers, batch_size=batch_size, json_file=json_file,
+    )  # fmt: skip
+
+
+def play_and_tell(
+    player: Policy,
+    settings: AgentSettings,
+    env: Callable[[], TextEnv],
+    games: Sequence[TaughtGame],
+    world: TaughtWorld,
+    kind: str,
+    *,
+    arms: Sequence[str],
+    skills: Path | None,
+    sampling: Sampling,
+    seed: int,
+    workers: int,
+    batch_size: int,
+    json_file: Path | None,
+) -> None:
+    """Play the games as a reading check under `arms`, or without and with `skills`; print the table, and
+    write the report if asked for."""
+    from skill0.training.reading_check import reading_check
+
     with EnvPool(env, workers=workers) as pool:
         if arms:
             report = reading_check(
-                player, chosen, settings, pool, arms=arms, world=HouseholdWorld(households),
+                player, games, settings, pool, arms=arms, world=world,
                 sampling=sampling, seed=seed, batch_size=batch_size, progress=True,
             )  # fmt: skip
         else:
-            every = tasks_from(chosen)
+            every = [game.as_task() for game in games]
             report = evaluate(
                 AgentLoop(player, pool, settings), every, arms_of(skills, every), sampling=sampling,
                 seed=seed, batch_size=batch_size, progress=True,
             )  # fmt: skip
-    Console().print(by_arm(report, "households") if arms else report.table())
+    Console().print(_by_arm(report, kind) if arms else report.table())
     if json_file is not None:
         json_file.write_text(json.dumps(report.to_json(), indent=1) + "\n", encoding="utf-8")
 
@@ -96,7 +122,7 @@ def arms_of(skills: Path | None, tasks: Sequence[Task]) -> dict[str, Arm]:
     return arms
 
 
-def by_arm(report: EvaluationReport, kind: str) -> Table:
+def _by_arm(report: EvaluationReport, kind: str) -> Table:
     """A row per arm, for reports of many; success per task type is in the JSON."""
     table = Table(title=f"Reading: {report.arms[0].success().total} {kind}", title_justify="left")
     table.add_column("what it is shown")

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from skill0.errors import ConfigError
 
@@ -217,21 +217,7 @@ SEARCH = PromptTemplate(
 )
 """For Qwen2.5-VL-Instruct models that search. The fields are those of SKILL0's search prompts."""
 
-QUESTION = PromptTemplate(
-    name="question",
-    system="",
-    user=(
-        "know: {skills_text}",
-        "before: {history_text}",
-        "task: {instruction}",
-        "{status}",
-        "see: {observation}",
-        "{compression}",
-    ),
-    separator=" | ",
-    compression_request="factor",
-    reply_form="search",
-)
+QUESTION = replace(HOUSEHOLD, name="question", reply_form="search")
 """As few words as possible, for a tiny policy that searches."""
 
 TEMPLATES = (ALFWORLD, HOUSEHOLD, OFFICIAL, SEARCH, QUESTION)

@@ -18,15 +18,15 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 
-from skill0.agent.policy import EpisodeState, PolicyInput, PolicyOutput, Sampling
+from skill0.agent.policy import EpisodeState
 from skill0.envs.search.almanac.book import SECTIONS, TELLTALE, page_title
 from skill0.envs.search.almanac.questions import Asked, read_question
 from skill0.envs.search.almanac.status import page_shown
 from skill0.envs.search.projection import ANSWER, SEARCH, read_action, tagged
-from skill0.training.searching_expert import ANYWHERE, HERE, Choice, facts_of
+from skill0.training.searching_expert import ANYWHERE, HERE, Choice, SearchingExpert, facts_of
 
 _NOTED = re.compile(r"noted: (?P<country>[^|,]+?)(?: rank \d+ in (?P<section>[a-z]+))?(?: \||$)")
 _BOTH = re.compile(r"noted: ([^|,]+) rank (\d+), ([^|,]+) rank (\d+)")
@@ -47,20 +47,12 @@ class SearchChoice(Choice):
         return read_action(self.action)[1].partition(" ")[0]
 
 
-class AlmanacExpert:
-    """A `Policy` that looks at `PolicyInput.state` instead of the prompt. The same state and seed give the
-    same reply, in whatever batch."""
-
-    def __init__(self, arrangement: Mapping[str, str] | None = None) -> None:
-        self.arrangement = dict(arrangement or {})
-
-    def generate(self, inputs: Sequence[PolicyInput], sampling: Sampling) -> list[PolicyOutput]:
-        replies = ["" if item.state is None else self.choose(item.state, item.seed).reply for item in inputs]
-        return [PolicyOutput(reply, (), (), None) for reply in replies]
+class AlmanacExpert(SearchingExpert):
+    """A `Policy` like `SearchingExpert`, for the almanac; its convention is an arrangement."""
 
     def choose(self, state: EpisodeState, seed: int) -> Choice:
         """The decision at a state. `seed` draws the section that a blind search reads."""
-        facts = {**self.arrangement, **facts_of(state.skills)}
+        facts = {**self.convention, **facts_of(state.skills)}
         asked = read_question(state.task.instruction)
         status = state.observation.status
         noted = _NOTED.search(status)

@@ -116,9 +116,8 @@ class AlmanacLessonWriter(LessonWriter):
             if answered and token != key and told:
                 named = told
             sources = tuple(place for place in named if parts[place] in _ASKED)
-            if (
-                not sources and self._spelling(token) not in SECTIONS
-            ):  # those come from the page, or the thought
+            # Sections that were not noted come from the page of skills, or from the thought.
+            if not sources and self._spelling(token) not in SECTIONS:
                 sources = tuple(named)
             if sources:
                 copies.append((len(prompt_ids) + number - 1, sources))
@@ -143,7 +142,7 @@ class AlmanacRenaming:
         ranks = sorted(
             (int(name.rpartition(" ")[2]), token) for token, name in spellings.items() if kind(name) == "rank"
         )
-        self._pools = (tokens(countries), tokens(sorted(set(values) - set(countries))))
+        self._pools = (tokens(countries), tokens(list(set(values) - set(countries))))
         self._ranks = [token for _, token in ranks]
 
     def __call__(self, lesson: Lesson, draw: random.Random) -> Lesson:

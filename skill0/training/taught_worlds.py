@@ -99,8 +99,8 @@ class TaughtWorld(Protocol):
         ...
 
 
-def files_for(bank: Any, game: TaughtGame) -> tuple[SkillFile, ...]:
-    return tuple(file for file in bank if file.declares(game.task_type))
+def files_for(bank: Any, task_type: str) -> tuple[SkillFile, ...]:
+    return tuple(file for file in bank if file.declares(task_type))
 
 
 @dataclass(frozen=True)
@@ -120,15 +120,13 @@ class HouseholdWorld:
     def skills(self, game: TaughtGame) -> tuple[SkillFile, ...]:
         if not game.convention:
             raise ConfigError(f"game {game.id!r} has no convention: only generated households have one")
-        return files_for(self._bank(game.convention), game)
+        return files_for(self._bank(game.convention), game.task_type)
 
     def page(self, draw: random.Random) -> tuple[SkillFile, ...]:
         from skill0.envs.alfworld.conventions import sample_convention, targets
 
         convention = sample_convention(draw.getrandbits(32), self.settings)
-        bank = self._bank(convention)
-        task_type = draw.choice(sorted(targets(self.settings)))
-        return tuple(file for file in bank if file.declares(task_type))
+        return files_for(self._bank(convention), draw.choice(sorted(targets(self.settings))))
 
     def possible_facts(self) -> list[tuple[str, str]]:
         from skill0.envs.alfworld.conventions import sample_convention
@@ -199,15 +197,14 @@ class AlmanacWorld:
         raise ConfigError("warmup.task_types: the almanac is demonstrated whole; leave the key out")
 
     def skills(self, game: TaughtGame) -> tuple[SkillFile, ...]:
-        return files_for(self._bank(game.convention), game)
+        return files_for(self._bank(game.convention), game.task_type)
 
     def page(self, draw: random.Random) -> tuple[SkillFile, ...]:
         from skill0.envs.search.almanac.book import sample_arrangement
         from skill0.envs.search.questions import TASK_TYPES
 
-        bank = self._bank(sample_arrangement(draw.getrandbits(32)))
-        task_type = draw.choice(TASK_TYPES)
-        return tuple(file for file in bank if file.declares(task_type))
+        arrangement = sample_arrangement(draw.getrandbits(32))
+        return files_for(self._bank(arrangement), draw.choice(TASK_TYPES))
 
     def possible_facts(self) -> list[tuple[str, str]]:
         from skill0.envs.search.almanac.book import SECTIONS, true_arrangement

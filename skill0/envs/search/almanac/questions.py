@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations
 
 from skill0.envs.base import Task
@@ -147,11 +147,8 @@ def sample_games(count: int, seed: int, settings: AlmanacSettings, *, split: str
         draw = random.Random(f"almanac {split} {seed} {number}")
         question = draw.choice(questions[TASK_TYPES[number % len(TASK_TYPES)]])
         game = _game(question, sample_arrangement(draw.getrandbits(32)), settings)
-        games.append(AlmanacGame(f"{split} {number}", *[getattr(game, name) for name in _REST]))
+        games.append(replace(game, id=f"{split} {number}"))
     return games
-
-
-_REST = ("task_type", "convention", "question", "settings")
 
 
 def _shuffled(book: Book, seed: int) -> dict[str, list[Question]]:
