@@ -11,7 +11,7 @@ Exit code: 0 when the run is finished, 143 after SIGTERM (the same command resum
 import argparse
 import sys
 
-from skill0.errors import Skill0Error
+from skill0.training.processes import run_as_program
 from skill0.training.recipe import load_recipe
 from skill0.training.run import run_recipe
 
@@ -25,7 +25,8 @@ def main() -> None:
     parser.add_argument("--output", help="another run folder")
     parser.add_argument("--max-steps", type=int, help="another number of optimizer steps")
     arguments = parser.parse_args()
-    try:
+
+    def run() -> None:
         run_recipe(
             load_recipe(
                 arguments.config,
@@ -34,9 +35,8 @@ def main() -> None:
                 max_steps=arguments.max_steps,
             )
         )
-    except Skill0Error as error:
-        print(f"{type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+
+    sys.exit(run_as_program(run))
 
 
 if __name__ == "__main__":

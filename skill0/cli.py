@@ -38,19 +38,23 @@ def train(
     max_steps: Annotated[int | None, typer.Option(help="Another number of optimizer steps.")] = None,
 ) -> None:
     """Run a whole recipe: warm-up, curriculum, evaluation before and after. Resumes an unfinished run."""
+    from skill0.training.processes import run_as_program
     from skill0.training.recipe import load_recipe
     from skill0.training.run import run_recipe
 
-    run_recipe(
-        load_recipe(
-            recipe,
-            games=str(games) if games else None,
-            skills=str(skills) if skills else None,
-            output_dir=str(output) if output else None,
-            seed=seed,
-            max_steps=max_steps,
+    def run() -> None:
+        run_recipe(
+            load_recipe(
+                recipe,
+                games=str(games) if games else None,
+                skills=str(skills) if skills else None,
+                output_dir=str(output) if output else None,
+                seed=seed,
+                max_steps=max_steps,
+            )
         )
-    )
+
+    raise typer.Exit(run_as_program(run))
 
 
 @app.command()

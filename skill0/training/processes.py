@@ -16,14 +16,16 @@ different from here.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
+import sys
 from collections.abc import Callable, Iterator
 from types import MethodType
 from typing import Any, TypeVar
 
 import torch
 
-from skill0.errors import ConfigError
+from skill0.errors import ConfigError, Skill0Error, TrainingStopped
 
 T = TypeVar("T")
 
@@ -38,6 +40,36 @@ def kind(accelerator: Any) -> str:
     if found == DistributedType.FSDP:
         return f"fsdp{accelerator.state.fsdp_plugin.fsdp_version}"
     return "single" if accelerator.num_processes == 1 else "ddp"
+
+
+def run_as_program(run: Callable[[], object]) -> int:
+    """Runs this as the whole of a process and returns the exit code: errors that skill0 raises on purpose
+    become a message, and the process leaves its group before it exits.
+
+    After an error the group is left as it is, for others may be waiting in it; all stop together, though,
+    when they are told to.
+    """
+    together, code = True, 0
+    try:
+        run()
+    except Skill0Error as error:
+        print(f"skill0: {type(error).__name__}: {error}", file=sys.stderr)
+        together, code = isinstance(error, TrainingStopped), error.exit_code
+    if together:
+        leave_group()
+    return code
+
+
+def leave_group() -> None:
+    """Ends this process's part in the group of processes, if it is in one; models sharded over it are done.
+
+    A thread of gloo that still holds a tensor while Python shuts down aborts the process ("terminate called
+    without an active exception"), and with it a run that had finished. The group waits for its threads once
+    nothing refers to it any more.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+        gc.collect()
 
 
 def any_of(accelerator: Any, mine: bool) -> bool:

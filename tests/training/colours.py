@@ -213,3 +213,6 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    from skill0.training.processes import leave_group
+
+    leave_group()

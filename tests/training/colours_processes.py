@@ -136,3 +136,4 @@ def main() -> None:
 
 if __name__ == "__main__":
     main()
+    processes.leave_group()

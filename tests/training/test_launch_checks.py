@@ -9,9 +9,10 @@ import pytest
 import torch
 from accelerate.utils import DistributedType
 
-from skill0.errors import ConfigError
+from skill0.errors import ConfigError, TrainingStopped
 from skill0.training import processes
 from skill0.training.checkpoints import checkpoint_bytes
+from skill0.training.processes import run_as_program
 
 LAUNCHERS = ("WORLD_SIZE", "LOCAL_RANK", "MASTER_ADDR", "MASTER_PORT", "ACCELERATE_MIXED_PRECISION",
              "ACCELERATE_USE_FSDP", "ACCELERATE_USE_DEEPSPEED")  # fmt: skip
@@ -85,3 +86,27 @@ def test_bytes_of_a_checkpoint() -> None:
     # An adapter is saved without what is frozen.
     model.peft_config = {}  # type: ignore[assignment]
     assert checkpoint_bytes(model, "fsdp2") == 96 + 96
+
+
+def stopped() -> None:
+    raise TrainingStopped("told to stop")
+
+
+def unusable() -> None:
+    raise ConfigError("no such setting")
+
+
+def test_a_program_ends_with_the_exit_code_of_what_ended_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_as_program(lambda: None) == 0
+    assert capsys.readouterr().err == ""
+    assert run_as_program(stopped) == 143
+    assert run_as_program(unusable) == 2
+    assert capsys.readouterr().err.splitlines() == [
+        "skill0: TrainingStopped: told to stop",
+        "skill0: ConfigError: no such setting",
+    ]
+
+
+def test_errors_that_nobody_meant_keep_their_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        run_as_program(lambda: 1 / 0)
