@@ -14,8 +14,7 @@ is no end of them. Both are `Turn`s, with marks for the auxiliary losses, as pos
   kind that is wanted is told to be here or seen, or the prompt's first token where there is none;
 - a *choice*: the token before a name that was drawn at random, and the names it was drawn from.
 
-Left out on purpose: marks in the history part of a page, in skills shown as full sentences, and for words
-that are not one token.
+Left out on purpose: marks in the history part of a page, and for words that are not one token.
 """
 
 from __future__ import annotations
@@ -141,7 +140,9 @@ class LessonWriter:
             return self._with_choice(lesson, choice)
         if prompt.page is None or facts.get(choice.key) != choice.reason:
             return lesson
-        place = fact_places(prompt.page, {choice.key: choice.reason})[choice.key]
+        place = fact_places(prompt.page, {choice.key: choice.reason}).get(choice.key)
+        if place is None:  # shown as a sentence that does not say it in these words
+            return lesson
         mark = self._look_up(prompt_ids, completion, words[choice.reason], place, choice.key)
         others = tuple(copy for copy in copies if copy[0] != mark.query)
         return replace(lesson, look_ups=(mark,), copies=others)
@@ -263,16 +264,22 @@ def _told_by(reason: str) -> frozenset[str]:
 
 
 def fact_places(page: Page, facts: Mapping[str, str]) -> dict[str, int]:
-    """For every fact that the page shows as key, blanks (or a colon), value: the visual token of the value's
-    first character. Facts that the page does not show are left out."""
+    """For every fact that the page shows: the visual token where it shows the value.
+
+    In a table (key, blanks or a colon, value) that is the token of the value's first character, which begins
+    a token there. In a skill shown as sentences ("- Mug: The mug is kept in a cabinet.") it is the token of
+    the value's middle, wherever the line breaks. Facts that the page does not show are left out.
+    """
     places: dict[str, int] = {}
-    rows = page.row_texts()
+    text = "\n".join(page.row_texts())
     for key, value in facts.items():
-        pattern = re.compile(rf"(?<![a-z]){re.escape(key)}:? +({re.escape(value)})(?![a-z])")
-        for row, text in enumerate(rows):
-            if match := pattern.search(text):
-                places[key] = page.token_index(row, match.start(1))
-                break
+        left, right = re.escape(key), rf"(?<![a-z])({re.escape(value)})(?![a-z])"
+        table = re.search(rf"(?<![a-z]){left}:? +{right}", text)
+        sentence = re.search(rf"(?m)^- (?i:{left}):(?:(?!\n- )[\s\S])*?{right}", text)
+        if found := table or sentence:
+            at = found.start(1) if table else sum(found.span(1)) // 2
+            row, column = text.count("\n", 0, at), at - (text.rfind("\n", 0, at) + 1)
+            places[key] = page.token_index(row, column)
     return places
 
 

@@ -38,6 +38,28 @@ def test_fact_places_are_the_visual_tokens_that_show_the_values():
     assert fact_places(page, {"mug": "fridge", "gg": "fridge"}) == {}
 
 
+def test_fact_places_in_sentences_are_the_middles_of_the_values_wherever_lines_break():
+    # 24 characters a line, a token row per line, six tokens of four characters in it:
+    #   row 0  Heating
+    #   row 1  - mug: The mug is kept            and  row 2  in the cabinet.: "cabinet" at columns 7 to 13
+    #   row 3  - egg: The egg is kept            and  row 4  in the fridge.: "fridge" at columns 7 to 12
+    page = ContextRenderer().page(skill_segments(FILES, "full", 24), PageStyle("7x14", 168, 14))
+    rows = [row.strip() for row in page.row_texts()]
+    assert rows[1:5] == [
+        "- mug: The mug is kept",
+        "in the cabinet.",
+        "- egg: The egg is kept",
+        "in the fridge.",
+    ]
+    indent = page.row_texts()[2].index("in")
+    assert fact_places(page, FACTS) == {
+        "mug": 2 * 6 + (indent + 7 + 3) // 4,
+        "egg": 4 * 6 + (indent + 7 + 3) // 4,
+    }
+    # What another skill says is not this one's value, and a word within a word is none.
+    assert fact_places(page, {"mug": "fridge", "egg": "ridge"}) == {}
+
+
 def test_an_action_lesson_marks_look_up_glances_and_copies(processor, writer):
     lesson = writer.action_lessons(demonstrations().episodes[0])[0]
     tokens = spelled(processor, lesson)
