@@ -28,6 +28,8 @@ ATLAS_FOLDER = Path(__file__).parent / "atlases"
 NO_GLYPH = 0xFFFF
 """What the look-up table holds for a code point that cannot be drawn."""
 
+_NO_BYTE = 0xFF
+
 _COLOURS = np.array(list(ROLE_COLOURS.values()), np.float32)  # (roles, 3)
 
 _TABLE_SIZE = 0x3000  # no glyph of the atlases lies beyond
@@ -78,6 +80,12 @@ class Atlas:
         return table
 
     @cached_property
+    def glyph_of_ascii(self) -> bytes:
+        """The same for ASCII, a byte each; `_NO_BYTE` where there is none, or none that a byte holds."""
+        glyphs = self.glyph_of_code[:128]
+        return np.where(glyphs < _NO_BYTE, glyphs, _NO_BYTE).astype(np.uint8).tobytes().ljust(256, b"\xff")
+
+    @cached_property
     def drawable(self) -> frozenset[str]:
         return frozenset(self.text)
 
@@ -105,7 +113,9 @@ class Atlas:
     def glyphs(self, text: str) -> np.ndarray:
         """Glyphs of `text`, `(len(text),)` uint16; `NO_GLYPH` for a character that has none."""
         if text.isascii():
-            return self.glyph_of_code[np.frombuffer(text.encode("ascii"), np.uint8)]
+            glyphs = text.encode("ascii").translate(self.glyph_of_ascii)
+            if _NO_BYTE not in glyphs:
+                return np.frombuffer(glyphs, np.uint8).astype(np.uint16)
         return self.glyph_of_code[np.minimum(_codes(text), _TABLE_SIZE - 1)]
 
     def wide_ids(self, text: str, roles: np.ndarray, columns: int) -> np.ndarray:

@@ -16,7 +16,7 @@ import numpy as np
 
 from skill0.context.assembly import PageReport, total
 from skill0.context.layout import lay_out
-from skill0.context.page import Page, draw, draw_planes
+from skill0.context.page import Page, draw_planes, drawing
 from skill0.context.pixels import PATCH_VALUES, fill_patches, grid_of
 from skill0.context.renderer import ContextRenderer
 from skill0.context.roles import Segment
@@ -31,9 +31,17 @@ class Canvas:
     Args:
         style: how it looks; another one is another canvas.
         renderer: lays segments out, and may be shared by many canvases.
+        compiled: images are drawn by code that numba compiles (extra `numba`), as in `Page.array`.
+
+    Raises:
+        RenderError: numba is asked for and not installed.
     """
 
-    def __init__(self, style: PageStyle, renderer: ContextRenderer | None = None) -> None:
+    def __init__(
+        self, style: PageStyle, renderer: ContextRenderer | None = None, compiled: bool = False
+    ) -> None:
+        self.compiled = compiled
+        self._draw = drawing(compiled)
         self.renderer = renderer or ContextRenderer()
         self.segments: list[Segment] = []
         self.page = self.renderer.page((), style)
@@ -87,24 +95,27 @@ class Canvas:
 
     def array(self) -> np.ndarray:
         """The image, `(height, width, 3)` uint8, read-only: a view that the next change may overwrite."""
-        ids, (height, width), pitch = self.page.ids, self.page.size, self.style.pitch
+        page, style = self.page, self.page.style
+        ids, (height, width), pitch = page.ids, page.size, style.pitch
         if self._is_drawn_whole:
-            return self.page.array()
-        self._pixels = _grown(self._pixels, max(height, len(ids) * pitch), 255)
+            return page.array(self.compiled)
+        lowest = max(height, len(ids) * pitch)
+        self._pixels = pixels = _grown(self._pixels, lowest, 255)
         same = len(self._drawn)
         if self._drawn_at != self._replaced:
             same = equal_rows(self._drawn, ids)
         start, shift, stop = _moved(self._drawn, ids, same)
         if shift:
-            source = self._pixels[(start + shift) * pitch : (stop + shift) * pitch]
-            self._pixels[start * pitch : stop * pitch] = source
-        below = max(len(self._drawn) * pitch, len(ids) * pitch, height)
-        for first, last, end in ((same, start, start * pitch), (stop, len(ids), below)):
-            self._pixels[first * pitch : end] = 255
+            pixels[start * pitch : stop * pitch] = pixels[(start + shift) * pitch : (stop + shift) * pitch]
+        lowest = max(lowest, len(self._drawn) * pitch)
+        for first, last, end in ((same, start, start * pitch), (stop, len(ids), lowest)):
+            white = last if self.compiled else first  # compiled code leaves nothing as it was
+            if white * pitch < end:
+                pixels[white * pitch : end] = 255
             if first < last:
-                draw(ids[first:last], self.style, self._pixels[first * pitch : last * pitch])
+                self._draw(ids[first:last], style, pixels[first * pitch : last * pitch])
         self._drawn, self._drawn_at = ids, self._replaced
-        picture = self._pixels[:height].reshape(height, width, 3)
+        picture = pixels[:height].reshape(height, width, 3)
         picture.setflags(write=False)
         return picture
 

@@ -77,14 +77,14 @@ def wrap(line: str, columns: int, first: int | None = None) -> list[str]:
 
 def lay_out(segments: Sequence[Segment], style: PageStyle) -> Laid:
     """Every segment on rows of its own. Never raises; blank text gives no rows."""
-    drawable, columns = load_atlas(style.cell).drawable, style.columns
+    columns = style.columns
     rows: list[str] = []
     ends: list[int] = [0]
     changes: dict[int, Changes] = {}
     for number, segment in enumerate(segments):
         text = segment.text
         if not is_plain(text):
-            cleaned = clean(text, drawable)
+            cleaned = clean(text, load_atlas(style.cell).drawable)
             text = cleaned.text
             if cleaned.substitutions or cleaned.normalisations:
                 changes[number] = cleaned.substitutions, cleaned.normalisations
@@ -158,8 +158,10 @@ def _ids(rows: Sequence[str], roles: Sequence[str], ends: Sequence[int], style: 
     """Ids `(rows, columns)` of rows of text, of which `ends[i]` to `ends[i + 1]` are of role i."""
     atlas, columns = load_atlas(style.cell), style.columns
     flat = "".join([row.ljust(columns) for row in rows])
-    numbers = np.array([_ROLE_NUMBER[role] for role in roles], np.uint16)  # (roles,)
-    role_of_row = numbers.repeat([last - first for first, last in pairwise(ends)])[:, None]  # (rows, 1)
+    numbers: list[int] = []  # of the role of every row
+    for role, (first, last) in zip(roles, pairwise(ends), strict=True):
+        numbers += [_ROLE_NUMBER[role]] * (last - first)
+    role_of_row = np.array(numbers, np.uint16)[:, None]  # (rows, 1)
     if FILLER in flat:
         return atlas.wide_ids(flat, role_of_row, columns)
     ids = atlas.glyphs(flat).reshape(len(rows), columns)  # (rows, columns)

@@ -7,7 +7,7 @@ pages, and pixels are made again where they are used.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from io import BytesIO
 from typing import TYPE_CHECKING, Any
@@ -20,6 +20,7 @@ from skill0.context.pixels import PATCH_VALUES, fill_patches, grid_of, normalisa
 from skill0.context.style import TOKEN_SIDE, PageStyle
 from skill0.context.text import clean
 from skill0.context.wide import FILLER
+from skill0.errors import RenderError
 
 if TYPE_CHECKING:
     from PIL.Image import Image
@@ -84,14 +85,17 @@ class Page:
         """Tokens the language model sees: one per 28 x 28 pixels."""
         return self.style.visual_tokens(len(self.ids))
 
-    def array(self) -> np.ndarray:
-        """The image, `(height, width, 3)` uint8."""
+    def array(self, compiled: bool = False) -> np.ndarray:
+        """The image, `(height, width, 3)` uint8. With `compiled` it is drawn sooner, by code that numba
+        compiles (extra `numba`); raises `RenderError` where that is not installed."""
         height, width = self.size
         if self.style.shrink > 1:
             return self._shrunk()
         # The last row's leading may reach below the page.
-        canvas = np.full((max(height, len(self.ids) * self.style.pitch), width * 3), 255, np.uint8)
-        draw(self.ids, self.style, canvas)
+        written = len(self.ids) * self.style.pitch
+        canvas = np.empty((max(height, written), width * 3), np.uint8)
+        canvas[written if compiled else 0 :] = 255
+        drawing(compiled)(self.ids, self.style, canvas)
         return canvas[:height].reshape(height, width, 3)
 
     def planes(self) -> Iterator[np.ndarray]:
@@ -173,6 +177,17 @@ def draw(ids: np.ndarray, style: PageStyle, canvas: np.ndarray) -> None:
     """
     atlas = load_atlas(style.cell)
     draw_rows(*atlas.table(ids), atlas.lengths(ids), style.pitch, canvas)
+
+
+def drawing(compiled: bool) -> Callable[[np.ndarray, PageStyle, np.ndarray], None]:
+    """`draw`, or the same compiled. Raises `RenderError` where numba is wanted and not installed."""
+    if not compiled:
+        return draw
+    try:
+        from skill0.context import compiled as by_numba
+    except ImportError as error:
+        raise RenderError(f"compiled=True needs numba ({error}): pip install 'skill0[numba]'") from None
+    return by_numba.draw
 
 
 def draw_planes(ids: np.ndarray, style: PageStyle, width: int, top: int, bottom: int) -> Iterator[np.ndarray]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -9,6 +11,7 @@ from hypothesis import strategies as st
 
 from skill0.context import CELLS, ROLES, Canvas, ContextRenderer, PageStyle, Segment
 from skill0.context.page import draw
+from skill0.errors import RenderError
 
 texts = st.sampled_from(
     ["", "go to desk 1", "You see a mug 1.", "a\n\nb", "Nothing happens.", "x" * 70, "café → 中文"]
@@ -71,7 +74,8 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many rows a canvas draws, each time it does."""
     counts: list[int] = []
     monkeypatch.setattr(
-        "skill0.context.canvas.draw", lambda ids, *rest: (counts.append(len(ids)), draw(ids, *rest))
+        "skill0.context.canvas.drawing",
+        lambda compiled: lambda ids, *rest: (counts.append(len(ids)), draw(ids, *rest)),
     )
     return counts
 
@@ -100,3 +104,29 @@ def test_what_a_canvas_hands_out_cannot_be_written_to():
     for view in (canvas.array(), canvas.pixel_values()[0]):
         with pytest.raises(ValueError, match="read-only"):
             view[0] = 0
+
+
+@pytest.mark.parametrize("cell", CELLS)
+@pytest.mark.parametrize("width", [56, 392])
+def test_compiled_drawing_shows_the_same(cell, width):
+    pytest.importorskip("numba")
+    style = PageStyle(cell, width=width, leading=3)
+    canvas = Canvas(style, compiled=True)
+    assert canvas.array().min() == 255  # nothing yet
+    for text in (
+        "You see a mug 1, a book 2 and nothing else.",
+        "go to desk 1",
+        "",
+        "café → 中文",
+        "  a\n\nb",
+    ):
+        page = canvas.append(Segment("observation", text), Segment("action", text))
+        assert np.array_equal(canvas.array(), page.array())
+        assert np.array_equal(page.array(compiled=True), page.array())
+
+
+def test_compiled_drawing_without_numba_is_an_error(monkeypatch):
+    monkeypatch.setitem(sys.modules, "skill0.context.compiled", None)
+    monkeypatch.delattr("skill0.context.compiled", raising=False)
+    with pytest.raises(RenderError, match=r"pip install 'skill0\[numba\]'"):
+        Canvas(PageStyle(), compiled=True)
