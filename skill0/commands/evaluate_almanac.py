@@ -16,6 +16,9 @@ from skill0.training.taught_worlds import AlmanacWorld
 QUESTIONS = 120
 """Questions when no number is given."""
 
+PROMPTS = AgentSettings(template="question", history_in="none", max_steps=4)
+"""How policies are prompted that do not say how they were trained."""
+
 
 def evaluate_almanac(
     policy: str,
@@ -33,8 +36,13 @@ def evaluate_almanac(
     book is arranged anew, else it is the true one."""
     if arms and skills is not None:
         raise ConfigError("--arms shows books what their own arrangements are: leave out --skills")
+    if policy == "random":
+        raise ConfigError(
+            "'random' picks one of the possible commands, and a question has none; beside a policy, --arms "
+            "shows an expert who guesses"
+        )
     world, count = AlmanacWorld(), tasks or QUESTIONS
-    player, settings = load_player(policy, batch_size, AgentSettings())
+    player, settings = load_player(policy, batch_size, PROMPTS)
     sampling = Sampling(temperature, max_new_tokens=reply_tokens(policy))
     if arms:
         games = world.games(count, seed, split="evaluation")
