@@ -42,6 +42,7 @@ from skill0.retrieval.storage import fact, hold, load_array, map_bytes, open_fol
 # Scores are rounded to 24 bits, impacts of several mentions too: a bound must be this much wider to be safe.
 _MARGIN = 1 + 1e-6
 _SMALL = 2000  # postings that are added faster than it is found out whether they could be left out
+_KNOWN_WORDS = 50_000  # words whose numbers are remembered
 _PROBE_COST = 8  # looking one passage up in a list of postings costs as much as adding so many postings
 
 
@@ -98,6 +99,7 @@ class BM25Index:
         self._length_weights = weights_of_lengths(self.k1, self.b, mean_length)
         self._idfs = idf(len(self), np.diff(self._starts))
         self._free_scores: list[np.ndarray] = []
+        self._known: dict[str, int | None] = {}
 
     @classmethod
     def of(
@@ -128,56 +130,80 @@ class BM25Index:
             raise ConfigError(f"k is {k}: ask for at least 1 passage")
         mentions = [Counter(analyze(query)) for query in queries]
         numbers = self._numbers(set().union(*mentions))
-        bounds = dict(zip(numbers.values(), self._max_impacts[list(numbers.values())].tolist(), strict=True))
-        of_query = []
-        for words in mentions:
-            known = [(numbers[word], count) for word, count in words.items() if word in numbers]
-            terms = [_Term(number, count, count * bounds[number] * _MARGIN) for number, count in known]
-            of_query.append(sorted(terms, key=_minus_bound))
+        found = [
+            [(numbers[word], count) for word, count in words.items() if word in numbers] for words in mentions
+        ]
         try:
             scores = self._free_scores.pop()
         except IndexError:  # the first search, or another thread has it
             scores = np.zeros(len(self))
-        if self._compiled is None:
-            best = self._passages.best
-            found = [best(*self._score(terms, k, scores), k) for terms in of_query]
-        else:
-            found = self._search_compiled(of_query, min(k, len(self)), scores)
+        search = self._search_by_numpy if self._compiled is None else self._search_compiled
+        best = search(found, min(k, len(self)), scores)
         self._free_scores.append(scores)  # all zeros again; not reached after a fault, which may leave others
-        return found
+        return best
+
+    def _search_by_numpy(
+        self, of_query: list[list[tuple[int, int]]], k: int, scores: np.ndarray
+    ) -> list[tuple[np.ndarray, np.ndarray]]:
+        """The best for each query, of which the terms and their mentions are given."""
+        best = []
+        for query in of_query:
+            most = self._max_impacts[[term for term, _ in query]].tolist()
+            terms = [_Term(*pair, pair[1] * bound * _MARGIN) for pair, bound in zip(query, most, strict=True)]
+            terms.sort(key=_minus_bound)
+            best.append(self._passages.best(*self._score(terms, k, scores), k))
+        return best
 
     def _search_compiled(
-        self, of_query: list[list[_Term]], k: int, scores: np.ndarray
+        self, of_query: list[list[tuple[int, int]]], k: int, scores: np.ndarray
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         assert self._compiled is not None
-        terms = [term for terms in of_query for term in terms]
-        numbers = np.array([term.number for term in terms], dtype=np.int64)
-        mentions = np.array([term.mentions for term in terms], dtype=np.float32)
+        flat = np.array([pair for query in of_query for pair in query], dtype=np.int64).reshape(-1, 2)
+        sizes = [len(query) for query in of_query]
+        bounds = flat[:, 1] * self._max_impacts[flat[:, 0]].astype(np.float64) * _MARGIN
+        order = np.lexsort((-bounds, np.repeat(np.arange(len(sizes)), sizes)))
+        terms, mentions = flat[order, 0], flat[order, 1].astype(np.float32)
         found, best, best_scores = self._compiled.search_batch(
-            np.cumsum([0, *map(len, of_query)]),
-            numbers,
+            np.cumsum([0, *sizes]),
+            terms,
             mentions,
-            mentions * self._idfs[numbers],
-            np.array([term.bound for term in terms], dtype=np.float64),
+            mentions * self._idfs[terms],
+            bounds[order],
             k,
-            self._starts,
-            self._documents,
-            self._counts,
-            self._impacts,
-            self._lengths,
-            self._length_weights,
-            self._passages.ranks,
+            self._compiled.Postings(
+                self._starts,
+                self._documents,
+                self._counts,
+                self._impacts,
+                self._lengths,
+                self._length_weights,
+                self._passages.ranks,
+            ),
             scores,
             np.empty(len(self), dtype=np.int32),
         )
-        return [(best[query, :count], best_scores[query, :count]) for query, count in enumerate(found)]
+        return [
+            (best[query, :count], best_scores[query, :count]) for query, count in enumerate(found.tolist())
+        ]
 
     def _numbers(self, words: set[str]) -> dict[str, int]:
         """The words that the index has, with their numbers."""
+        known = self._known
+        numbers = {word: known[word] for word in words if word in known}
+        if len(numbers) < len(words):
+            new = self._looked_up(words.difference(numbers))
+            numbers.update(new)
+            if len(known) + len(new) > _KNOWN_WORDS:
+                known = self._known = {}  # not emptied, for another thread may be reading it
+            known.update(new)
+        return {word: number for word, number in numbers.items() if number is not None}
+
+    def _looked_up(self, words: set[str]) -> dict[str, int | None]:
+        """The numbers of words, None for those that the index does not have."""
         texts = [(word, word.encode("utf-8", "surrogatepass")) for word in words]
         hashes = hash_terms((text for _, text in texts), self._seed)
         places = np.searchsorted(self._hashes, hashes).tolist()
-        numbers = {}
+        numbers: dict[str, int | None] = dict.fromkeys(words)
         for (word, text), place in zip(texts, places, strict=True):
             if place < len(self._hashes):
                 first, last = self._term_starts[place : place + 2].tolist()
