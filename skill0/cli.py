@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from skill0.commands import data, render, skills
-from skill0.errors import ConfigError, Skill0Error
+from skill0.errors import ConfigError, Skill0Error, tell
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -194,8 +194,7 @@ def main() -> None:
     try:
         app()
     except Skill0Error as error:
-        print(f"skill0: {type(error).__name__}: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+        sys.exit(tell(error))
 
 
 if __name__ == "__main__":

@@ -18,6 +18,8 @@ Each message says what was wrong, where, and what to do about it. Failures *insi
 exceptions: they are data, see `skill0.envs.EnvFailure`.
 """
 
+import sys
+
 
 class Skill0Error(Exception):
     """Base of all errors raised by skill0. A command that ends with one exits with `exit_code`."""
@@ -76,3 +78,9 @@ class TrainingStopped(Skill0Error, RuntimeError):
     """
 
     exit_code = 143
+
+
+def tell(error: Skill0Error) -> int:
+    """Says in a line what ended a command; returns its exit code."""
+    print(f"skill0: {type(error).__name__}: {error}", file=sys.stderr)
+    return error.exit_code

@@ -29,6 +29,7 @@ NO_GLYPH = 0xFFFF
 """What the look-up table holds for a code point that cannot be drawn."""
 
 _NO_BYTE = 0xFF
+"""The same in the table for ASCII."""
 
 _COLOURS = np.array(list(ROLE_COLOURS.values()), np.float32)  # (roles, 3)
 
@@ -81,9 +82,9 @@ class Atlas:
 
     @cached_property
     def glyph_of_ascii(self) -> bytes:
-        """The same for ASCII, a byte each; `_NO_BYTE` where there is none, or none that a byte holds."""
-        glyphs = self.glyph_of_code[:128]
-        return np.where(glyphs < _NO_BYTE, glyphs, _NO_BYTE).astype(np.uint8).tobytes().ljust(256, b"\xff")
+        """Glyph by ASCII code, a byte each; `_NO_BYTE` where there is none, or none that a byte holds."""
+        glyphs = np.minimum(self.glyph_of_code[:128], _NO_BYTE).astype(np.uint8)
+        return glyphs.tobytes().ljust(256, bytes([_NO_BYTE]))
 
     @cached_property
     def drawable(self) -> frozenset[str]:

@@ -275,8 +275,8 @@ def fact_places(page: Page, facts: Mapping[str, str]) -> dict[str, int]:
     for key, value in facts.items():
         left, right = re.escape(key), rf"(?<![a-z])({re.escape(value)})(?![a-z])"
         table = re.search(rf"(?<![a-z]){left}:? +{right}", text)
-        sentence = re.search(rf"(?m)^- (?i:{left}):(?:(?!\n- )[\s\S])*?{right}", text)
-        if found := table or sentence:
+        found = table or re.search(rf"(?m)^- (?i:{left}):(?:(?!\n- )[\s\S])*?{right}", text)
+        if found:
             at = found.start(1) if table else sum(found.span(1)) // 2
             row, column = text.count("\n", 0, at), at - (text.rfind("\n", 0, at) + 1)
             places[key] = page.token_index(row, column)

@@ -18,14 +18,13 @@ from __future__ import annotations
 import contextlib
 import gc
 import os
-import sys
 from collections.abc import Callable, Iterator
 from types import MethodType
 from typing import Any, TypeVar
 
 import torch
 
-from skill0.errors import ConfigError, Skill0Error, TrainingStopped
+from skill0.errors import ConfigError, Skill0Error, TrainingStopped, tell
 
 T = TypeVar("T")
 
@@ -53,8 +52,7 @@ def run_as_program(run: Callable[[], object]) -> int:
     try:
         run()
     except Skill0Error as error:
-        print(f"skill0: {type(error).__name__}: {error}", file=sys.stderr)
-        together, code = isinstance(error, TrainingStopped), error.exit_code
+        together, code = isinstance(error, TrainingStopped), tell(error)
     if together:
         leave_group()
     return code
