@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 RECIPE ?= curricula/household_cpu.yaml
+# `make train SEED=1`: another seed than the recipe's, in a run folder of its own.
+SEED   ?=
 # Two processes on two cores: one thread each is faster than two that fight.
 export OMP_NUM_THREADS ?= 1
 export TOKENIZERS_PARALLELISM = false
@@ -38,7 +40,8 @@ $(BIN)/.skill0-ready: setup.cfg constraints.txt
 	$(MAKE) setup
 
 train: $(BIN)/.skill0-ready
-	OMP_NUM_THREADS=2 $(BIN)/skill0 train $(RECIPE)
+	OMP_NUM_THREADS=2 $(BIN)/skill0 train $(RECIPE) \
+	  $(if $(SEED),--seed $(SEED) --output runs/$(basename $(notdir $(RECIPE)))-seed-$(SEED))
 
 test: $(BIN)/.skill0-ready
 	$(BIN)/python -m pytest -n 2 --dist worksteal

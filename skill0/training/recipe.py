@@ -205,8 +205,8 @@ class EvaluationSection:
         batch_size (`int`, *optional*, defaults to `48`):
             Episodes that run side by side. The result does not depend on it.
         recorded (`str`, *optional*):
-            A record of the study (see `recorded`), whose plain GRPO is shown beside the run's own results.
-            Not with `games`, which the study is not about.
+            A record of the study (see `recorded`), shown beside the run's own results. Not with other games,
+            skills or steps than the recipe's, which the study is not about.
     """
 
     __pydantic_config__ = _STRICT
@@ -383,7 +383,8 @@ def _with_overrides(
     if _is_folder(folder, model):
         model = beside(model)
     training = dict(recipe.training) if max_steps is None else {**recipe.training, "max_steps": max_steps}
-    recorded = recipe.evaluation.recorded if chosen_games is None else None
+    as_recorded = chosen_games is None and skills is None and max_steps is None
+    recorded = recipe.evaluation.recorded if as_recorded else None
     return dataclasses.replace(
         recipe,
         output_dir=str(Path(output_dir).resolve()) if output_dir else beside(recipe.output_dir),

@@ -20,7 +20,8 @@ COMMAND = "python benchmarks/internalization.py"
 
 @dataclass(frozen=True)
 class RecordedArm:
-    """Success of one arm of the study under one context: mean over `seeds`, 95 % interval (None with one)."""
+    """Success of one arm of the study under one context: mean over `seeds`, 95 % interval (None
+    with one seed)."""
 
     arm: str
     context: str
@@ -28,18 +29,25 @@ class RecordedArm:
     mean: float
     low: float | None
     high: float | None
-    seeds: int
+    seeds: tuple[int, ...]
 
     @property
-    def text(self) -> str:
-        """In per cent: "61.0 [50.0, 72.0], 3 seeds; another seed: [39.0, 83.0]"."""
+    def mean_text(self) -> str:
+        """In per cent: "61.0 [50.0, 72.0]"."""
+        interval = "" if self.low is None or self.high is None else f" [{_percent(self.low, self.high)}]"
+        return f"{100 * self.mean:.1f}{interval}"
+
+    @property
+    def another_text(self) -> str:
+        """Where another seed is expected, in per cent: "[39.0, 83.0]"."""
         if self.low is None or self.high is None:
-            return f"{100 * self.mean:.1f}, 1 seed"
-        another = another_seed(self.low, self.high, self.seeds)
-        return (
-            f"{100 * self.mean:.1f} [{_percent(self.low, self.high)}], {self.seeds} seeds; "
-            f"another seed: [{_percent(*another)}]"
-        )
+            return "one seed only"
+        return f"[{_percent(*another_seed(self.low, self.high, len(self.seeds)))}]"
+
+    @property
+    def command(self) -> str:
+        """What measures this arm again."""
+        return f"{COMMAND} {self.arm} --seeds {' '.join(map(str, self.seeds))}"
 
 
 def another_seed(low: float, high: float, seeds: int) -> tuple[float, float]:
@@ -64,7 +72,7 @@ def recorded_arms(path: str | Path) -> list[RecordedArm]:
     try:
         arms: Mapping[str, Any] = json.loads(path.read_text(encoding="utf-8"))["arms"]
         return [
-            RecordedArm(arm, context, when, mean["mean"], mean["low"], mean["high"], mean["seeds"])
+            RecordedArm(arm, context, when, mean["mean"], mean["low"], mean["high"], tuple(found["seeds"]))
             for arm, found in arms.items()
             for context, times in found["success"].items()
             for when, mean in ((when, figures["over_seeds"]) for when, figures in times.items())

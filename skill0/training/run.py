@@ -8,14 +8,13 @@ the others wait; training and evaluation are shared by all.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
-from rich.table import Table
 
 from skill0.agent import AgentLoop, RandomPolicy, Sampling
 from skill0.context import TURNS_FILE
@@ -26,8 +25,9 @@ from skill0.training.callbacks import METRICS_FILE
 from skill0.training.checkpoints import newest_checkpoint
 from skill0.training.probe import Probe
 from skill0.training.recipe import Recipe
-from skill0.training.recorded import COMMAND, RecordedArm, recorded_arms
+from skill0.training.recorded import recorded_arms
 from skill0.training.run_folder import RESULTS_FILE, claim, read_json, run_folder, versions, write_json
+from skill0.training.summary import RANDOM, recorded_table, summary_table, tokens_saved
 from skill0.training.terminal import Terminal
 from skill0.training.world import World, build_world
 
@@ -36,9 +36,6 @@ if TYPE_CHECKING:
     from skill0.training.config import Skill0Config
     from skill0.training.trainer import Skill0Trainer
 
-RANDOM = "random policy"
-RECORDED = {"default": "this recipe", "plain_grpo": "plain GRPO"}
-"""Arms of the study that are told beside a run, and what they are called there."""
 RESULTS_SCHEMA = 1
 
 
@@ -100,7 +97,10 @@ def run_recipe(recipe: Recipe) -> dict[str, Any]:
         state.wait_for_everyone()
     finally:
         trainer.close()
-    console.print(summary_table(results, recorded))
+    console.print(summary_table(results))
+    console.print(tokens_saved(results))
+    if recorded:
+        console.print(recorded_table(recorded))
     console.print(f"everything is in {folder}")
     return results
 
@@ -233,25 +233,6 @@ def _draw(
     report.success_figure(rows, rates[0], rates[1], steps, folder / "success.png")
     report.pages_sheet(played, folder / "pages.png")
     report.write_turns(played, folder / TURNS_FILE)
-
-
-def summary_table(results: Mapping[str, Any], recorded: Sequence[RecordedArm] = ()) -> Table:
-    """The last thing on the terminal: success on held-out tasks and context tokens, before and after, and
-    beside it what the study recorded over seeds, of this recipe and of plain GRPO."""
-    table = Table(title="Held-out tasks, each played once", title_justify="left")
-    for column in ("arm", "when", "success in % [95 %]", "tokens a turn"):
-        table.add_column(column)
-    for arm, found in results["success"].items():
-        for when, rate in found.items():
-            tokens = results["tokens_per_turn"][arm][when]
-            success = f"{100 * rate['rate']:.1f} [{100 * rate['low']:.1f}, {100 * rate['high']:.1f}]"
-            context = "-" if arm == RANDOM else f"{tokens['text']:.0f} text + {tokens['visual']:.0f} visual"
-            table.add_row(arm, "-" if arm == RANDOM else when, success, context)
-    for found in recorded:
-        if found.arm in RECORDED and (found.context, found.when) == (WITHOUT, "after"):
-            table.add_row(f"{WITHOUT}, {RECORDED[found.arm]}", "recorded", found.text, "")
-            table.caption = f"recorded: means over seeds, by {COMMAND} {' '.join(RECORDED)}"
-    return table
 
 
 class _Clock:

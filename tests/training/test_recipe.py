@@ -65,6 +65,13 @@ def test_arguments_replace_what_the_file_says(write, tmp_path: Path):
     assert recipe.training["max_steps"] == 2
 
 
+def test_what_the_study_recorded_is_told_of_its_own_recipe_only(write):
+    text = SMALL + "evaluation: {recorded: study.json}\n"
+    assert load_recipe(write(text), seed=7, output_dir="there").evaluation.recorded is not None
+    assert load_recipe(write(text), skills="mine").evaluation.recorded is None
+    assert load_recipe(write(text), max_steps=2).evaluation.recorded is None
+
+
 def test_the_digest_tells_two_runs_apart_but_not_two_folders(write):
     recipe = load_recipe(write(SMALL))
     assert load_recipe(write(SMALL), output_dir="elsewhere").digest == recipe.digest

@@ -11,20 +11,27 @@ from skill0.errors import ConfigError
 from skill0.training.recorded import RecordedArm, recorded_arms
 
 MEAN = {"mean": 0.61, "low": 0.402, "high": 0.818, "seeds": 3}
-RECORD = {"arms": {"plain_grpo": {"success": {"without skills": {"after": {"over_seeds": MEAN}}}}}}
+RECORD = {
+    "arms": {
+        "plain_grpo": {"seeds": [0, 1, 4], "success": {"without skills": {"after": {"over_seeds": MEAN}}}}
+    }
+}
 
 
 def test_a_record_is_read_and_told_in_per_cent(tmp_path: Path):
     path = tmp_path / "study.json"
     path.write_text(json.dumps(RECORD))
     (found,) = recorded_arms(path)
-    assert found == RecordedArm("plain_grpo", "without skills", "after", 0.61, 0.402, 0.818, 3)
+    assert found == RecordedArm("plain_grpo", "without skills", "after", 0.61, 0.402, 0.818, (0, 1, 4))
+    assert found.mean_text == "61.0 [40.2, 81.8]"
     # One more seed: sqrt(3 + 1) = 2 times as wide as the mean, 61.0 +- 41.6, and no share is above 1.
-    assert found.text == "61.0 [40.2, 81.8], 3 seeds; another seed: [19.4, 100.0]"
+    assert found.another_text == "[19.4, 100.0]"
+    assert found.command == "python benchmarks/internalization.py plain_grpo --seeds 0 1 4"
 
 
 def test_one_seed_has_no_interval():
-    assert RecordedArm("plain_grpo", "without skills", "after", 0.5, None, None, 1).text == "50.0, 1 seed"
+    found = RecordedArm("plain_grpo", "without skills", "after", 0.5, None, None, (0,))
+    assert (found.mean_text, found.another_text) == ("50.0", "one seed only")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", '{"arms": []}', '{"arms": {"default": {}}}'])
