@@ -7,12 +7,14 @@ index.json   format and version, the index's own facts, and size and XXH3 checks
 
 from __future__ import annotations
 
+import errno
 import json
 import mmap
-import os
 import shutil
+import tempfile
+import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -23,42 +25,84 @@ from skill0.errors import RetrievalError
 
 HEADER = "index.json"
 
+_LEFTOVER_S = 24 * 3600
+
+
+class PlaceTakenError(RetrievalError):
+    """An index is there that was not when the build began: another process was faster."""
+
 
 @contextmanager
 def new_folder(folder: Path, kind: str, version: int) -> Iterator[tuple[Path, dict[str, Any]]]:
     """A folder to write files into, and the facts for its header; `folder` has them when the block ends.
 
-    A block that fails leaves nothing behind. An older index at `folder` is replaced at the end.
+    A block that fails leaves nothing behind. An older index at `folder` is replaced at the end. What a killed
+    build left beside it is removed by a later one, once nothing was written there for a day.
 
     Raises:
-        RetrievalError: there is something else than an index at `folder`.
+        PlaceTakenError: see there; the other index stays.
+        RetrievalError: there is something else than an index at `folder`, or files cannot be written there.
     """
     folder = folder.absolute()
-    replaces = folder.exists()
-    if replaces and not (folder / HEADER).is_file() and (folder.is_file() or any(folder.iterdir())):
-        raise RetrievalError(f"{folder} is there and is no index: give a new folder, or an index to replace")
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = folder.with_name(f".{folder.name}.unfinished-{os.getpid()}")
-    unfinished.mkdir()
     try:
-        facts: dict[str, Any] = {}
-        yield unfinished, facts
-        sums = {
-            path.name: {"bytes": path.stat().st_size, "xxh3": _checksum(path)}
-            for path in sorted(unfinished.iterdir())
-        }
-        header = {"format": kind, "version": version, **facts, "files": sums}
-        (unfinished / HEADER).write_text(json.dumps(seal(header), indent=1) + "\n", encoding="utf-8")
-        if replaces:
-            old = folder.with_name(f".{folder.name}.old-{os.getpid()}")
+        replaces = folder.exists()
+        if replaces and not (folder / HEADER).is_file() and (folder.is_file() or any(folder.iterdir())):
+            raise RetrievalError(
+                f"{folder} is there and is no index: give a new folder, or an index to replace"
+            )
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        begin = f".{folder.name}.unfinished-"
+        _remove_leftovers(folder.parent, begin)
+        # Not named by the process: in containers their numbers come again.
+        with tempfile.TemporaryDirectory(
+            prefix=begin, dir=folder.parent, ignore_cleanup_errors=True
+        ) as beside:
+            made = Path(beside, "made")
+            made.mkdir()  # others may read it, which they may not a temporary folder
+            facts: dict[str, Any] = {}
+            yield made, facts
+            _write_header(made, {"format": kind, "version": version, **facts})
+            _move(made, folder, Path(beside, "old") if replaces else None)
+    except OSError as error:
+        raise RetrievalError(
+            f"{folder} could not be built ({error}): is there room on the disk, and may you write there?"
+        ) from error
+
+
+def _write_header(folder: Path, facts: dict[str, Any]) -> None:
+    sums = {
+        path.name: {"bytes": path.stat().st_size, "xxh3": _checksum(path)}
+        for path in sorted(folder.iterdir())
+    }
+    header = json.dumps(seal({**facts, "files": sums}), indent=1)
+    (folder / HEADER).write_text(header + "\n", encoding="utf-8")
+
+
+def _move(made: Path, folder: Path, old: Path | None) -> None:
+    """The new index to its place; one that is replaced to `old`."""
+    if old is not None:
+        with suppress(FileNotFoundError):  # another process is replacing it, too
             folder.rename(old)
-            unfinished.rename(folder)
-            shutil.rmtree(old)
-        else:
-            unfinished.rename(folder)
-    except BaseException:
-        shutil.rmtree(unfinished, ignore_errors=True)
+    try:
+        made.rename(folder)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            raise PlaceTakenError(
+                f"{folder} was written by another process while this one was at it; that index stays"
+            ) from None
+        if old is not None and old.exists():
+            old.rename(folder)
         raise
+
+
+def _remove_leftovers(parent: Path, begin: str) -> None:
+    """What builds left that were killed: a living one writes more often than once a day."""
+    for path in parent.iterdir():
+        if path.name.startswith(begin):
+            with suppress(FileNotFoundError):  # it was just finished
+                last = max(one.stat().st_mtime for one in (path, *path.rglob("*")))
+                if time.time() - last > _LEFTOVER_S:
+                    shutil.rmtree(path, ignore_errors=True)
 
 
 def open_folder(folder: Path, kind: str, version: int) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from pathlib import Path
 from skill0.envs.search.facts.world import FactsWorld
 from skill0.errors import RetrievalError
 from skill0.retrieval import BM25Index, Passage, Retriever, build_bm25, read_corpus
+from skill0.retrieval.storage import PlaceTakenError
 
 
 @dataclass(frozen=True)
@@ -93,6 +94,6 @@ def _built(passages: Iterable[Passage], digest: str, folder: Path) -> BM25Folder
     except RetrievalError:  # none yet, of another version, or damaged
         try:
             build_bm25(passages, place)
-        except OSError:  # another process was faster; what it left must be whole
+        except PlaceTakenError:  # another process was faster; what it left must be whole
             BM25Index(place)
     return BM25Folder(str(place))
