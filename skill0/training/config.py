@@ -203,6 +203,9 @@ class Skill0Config(GRPOConfig):
             See docs/guards.md.
         guard_settings (`dict[str, float]`, *optional*):
             Bounds of the guards that differ from those of [`~skill0.training.guards.GuardSettings`].
+        ddp_timeout (`int`, *optional*, defaults to `14400`):
+            Seconds that processes wait for each other before all give up. They wait while one warms a policy
+            up, and for the process whose episodes take longest.
     """
 
     max_turns: int = 50
@@ -281,6 +284,7 @@ class Skill0Config(GRPOConfig):
     # TRL's default is True under the old name, which transformers warns about; see `__post_init__`.
     gradient_checkpointing: bool | None = None
     num_generations_eval: int | None = 1
+    ddp_timeout: int = 14_400
 
     def __post_init__(self) -> None:
         import torch

@@ -106,11 +106,14 @@ def check_launch(args: Any) -> None:
             "use_cpu=False. Set use_cpu: true in the recipe's training section, or start one process"
         )
     from_accelerate = "ACCELERATE_MIXED_PRECISION" in os.environ and "LOCAL_RANK" not in os.environ
-    if from_accelerate and "MASTER_ADDR" in os.environ and "MASTER_PORT" in os.environ:
+    # A cluster may give every program the address of a group, be it alone in there.
+    alone = "WORLD_SIZE" in os.environ
+    if from_accelerate and not alone and "MASTER_ADDR" in os.environ and "MASTER_PORT" in os.environ:
         raise ConfigError(
             "accelerate was asked for several processes and started one: it does so for --cpu and for "
             "distributed_type MULTI_CPU. Use --config_file examples/accelerate/ddp.yaml with use_cpu: true "
-            "in the recipe's training section, or torchrun"
+            "in the recipe's training section, or torchrun. If one process is what you want, and MASTER_ADDR "
+            "and MASTER_PORT come from elsewhere, set WORLD_SIZE=1"
         )
 
 

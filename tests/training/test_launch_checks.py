@@ -47,6 +47,14 @@ def test_one_process_where_several_were_asked_of_accelerate(monkeypatch: pytest.
         launched(monkeypatch, 1, ACCELERATE_MIXED_PRECISION="no", MASTER_ADDR="here", MASTER_PORT="1")
 
 
+def test_one_process_in_a_pod_that_has_the_address_of_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    launched(monkeypatch, 1, MASTER_ADDR="here", MASTER_PORT="1")  # by itself
+    monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")  # started by accelerate
+    with pytest.raises(ConfigError, match="If one process is what you want.* set WORLD_SIZE=1"):
+        launched(monkeypatch, 1)
+    launched(monkeypatch, 1, WORLD_SIZE="1")
+
+
 def accelerator(kind: Any = DistributedType.MULTI_CPU, **state: Any) -> Any:
     return SimpleNamespace(distributed_type=kind, num_processes=2, state=SimpleNamespace(**state))
 
