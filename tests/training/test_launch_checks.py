@@ -50,7 +50,7 @@ def test_one_process_where_several_were_asked_of_accelerate(monkeypatch: pytest.
 def test_one_process_in_a_pod_that_has_the_address_of_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
     launched(monkeypatch, 1, MASTER_ADDR="here", MASTER_PORT="1")  # by itself
     monkeypatch.setenv("ACCELERATE_MIXED_PRECISION", "no")  # started by accelerate
-    with pytest.raises(ConfigError, match="If one process is what you want.* set WORLD_SIZE=1"):
+    with pytest.raises(ConfigError, match=r"If one process is what you want.* set WORLD_SIZE=1"):
         launched(monkeypatch, 1)
     launched(monkeypatch, 1, WORLD_SIZE="1")
 
