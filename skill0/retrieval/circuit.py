@@ -24,7 +24,7 @@ class Circuit:
         self._failures, self._outage_s, self._pause_s, self._clock = failures, outage_s, pause_s, clock
         self._lock = threading.Lock()
         self._streak = 0
-        self._first_failure = self._last_failure = self._next_probe = 0.0
+        self._first_failure = self._last_failure = self._next_probe = self._asked_until = 0.0
         self.last_reason = ""
 
     @property
@@ -38,6 +38,12 @@ class Circuit:
         """Seconds since the first failure of those in a row; 0 when the last attempt did not fail."""
         with self._lock:
             return self._clock() - self._first_failure if self._streak else 0.0
+
+    @property
+    def asked_to_wait_s(self) -> float:
+        """Seconds for which the server still asked to be left alone."""
+        with self._lock:
+            return max(0.0, self._asked_until - self._clock()) if self._streak else 0.0
 
     def ready(self) -> bool:
         """Whether the last attempt did not fail, or a probe is due, which is then the caller's to make."""
@@ -54,11 +60,14 @@ class Circuit:
         with self._lock:
             self._streak = 0
 
-    def failed(self, reason: str) -> None:
+    def failed(self, reason: str, retry_after_s: float | None = None) -> None:
+        """`retry_after_s`: in how many seconds the server asked to come back, which is when it is probed."""
         with self._lock:
             self._last_failure = self._clock()
             if self._streak == 0:
                 self._first_failure = self._last_failure
             self._streak += 1
-            self._next_probe = self._last_failure + self._pause_s
+            rest_s = self._pause_s if retry_after_s is None else retry_after_s
+            self._next_probe = self._last_failure + rest_s
+            self._asked_until = self._last_failure + (retry_after_s or 0.0)
             self.last_reason = reason

@@ -1,9 +1,9 @@
 """Passages from a search server over HTTP, in either published form of its protocol (see `wire`).
 
 Follows the client of SkillZero (arXiv 2604.02268, `skyrl_gym/tools/search.py`): ten attempts, growing pauses,
-thirty seconds for an answer, several servers. Differs: pauses have jitter and obey Retry-After, a server that
-is down is left alone, queries go in batches or side by side, and what comes back is checked before it is
-believed. Needs the extra `search`.
+thirty seconds for an answer, several servers. Differs: pauses have jitter and obey Retry-After, a call ends
+within a stated time, a server that is down is left alone, queries go in batches or side by side, and what
+comes back is checked before it is believed. Needs the extra `search`.
 """
 
 from __future__ import annotations
@@ -11,17 +11,18 @@ from __future__ import annotations
 import itertools
 import logging
 import threading
+import time
 from collections import Counter
-from collections.abc import Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from urllib.parse import urlsplit, urlunsplit
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
 
 from skill0.errors import ConfigError, RetrievalError
 from skill0.retrieval.base import Hit
-from skill0.retrieval.circuit import Circuit
-from skill0.retrieval.http_transport import PassingFault, Transport
-from skill0.retrieval.wire import WIRE_FORMS, WireForm, read_answer, request_body
+from skill0.retrieval.http_servers import Servers
+from skill0.retrieval.http_settings import HttpSettings
+from skill0.retrieval.http_transport import PassingFault
+from skill0.retrieval.wire import read_answer, request_body
 
 try:
     import tenacity
@@ -30,73 +31,52 @@ except ImportError as error:
         "the HTTP client of retrievers needs the extra `search`: pip install 'skill0[search]'"
     ) from error
 
-_LONGEST_RETRY_AFTER_S = 60.0
+__all__ = ["HttpRetriever", "HttpSettings"]
+
+_SHARED_ATTEMPTS = 3
+"""Attempts of a request of several queries where each can be asked alone afterwards."""
+
+_TOLD_ATTEMPT = 4
+"""From this failed attempt of a request on, a person is told, who may see that a server is down."""
+
+Answers = list[list[Hit]]
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
-class HttpSettings:
-    """How search servers are asked.
+class _Call:
+    """What the requests of one call share: its passages for a query, and when it ends."""
 
-    Args:
-        form (`str`, *optional*, defaults to `"search_r1"`):
-            The wire form: `"search_r1"` sends lists of `queries`, `"skillzero"` one `query` a request.
-        batch_size (`int`, *optional*, defaults to `64`):
-            Queries in one request; the form `skillzero` has one.
-        connections (`int`, *optional*, defaults to `16`):
-            Requests under way at the same time, to each server.
-        connect_timeout_s (`float`, *optional*, defaults to `5.0`):
-            Seconds until a connection stands.
-        read_timeout_s (`float`, *optional*, defaults to `30.0`):
-            Seconds until the answer begins, and again until it is complete.
-        attempts (`int`, *optional*, defaults to `10`):
-            How often a request is sent at most; each goes to the next server that is not failing.
-        backoff_s (`float`, *optional*, defaults to `0.25`):
-            Pause after the first attempt that failed; it doubles from one to the next. Each pause is drawn
-            between half of that and the whole.
-        backoff_most_s (`float`, *optional*, defaults to `15.0`):
-            The longest pause, unless the server asks for a longer one (Retry-After, up to a minute).
-        failures_to_open (`int`, *optional*, defaults to `5`), outage_s (`float`, *optional*, defaults to
-        `60.0`):
-            A server that failed so often in a row, over so many seconds, is left alone: its circuit is open.
-        pause_s (`float`, *optional*, defaults to `10.0`):
-            Seconds between probes of a server that is failing. When the circuits of all servers are open,
-            every other request fails at once.
-    """
+    k: int
+    deadline: float  # of `time.monotonic`
 
-    form: WireForm = "search_r1"
-    batch_size: int = 64
-    connections: int = 16
-    connect_timeout_s: float = 5.0
-    read_timeout_s: float = 30.0
-    attempts: int = 10
-    backoff_s: float = 0.25
-    backoff_most_s: float = 15.0
-    failures_to_open: int = 5
-    outage_s: float = 60.0
-    pause_s: float = 10.0
+    @property
+    def over(self) -> bool:
+        return time.monotonic() >= self.deadline
 
-    def __post_init__(self) -> None:
-        if self.form not in WIRE_FORMS:
-            raise ConfigError(f"form must be one of {', '.join(WIRE_FORMS)}; got {self.form!r}")
-        for name in ("batch_size", "connections", "attempts", "failures_to_open"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"{name} must be at least 1; got {getattr(self, name)}")
-        for name in ("connect_timeout_s", "read_timeout_s"):
-            if getattr(self, name) <= 0:
-                raise ConfigError(f"{name} must be more than 0 seconds; got {getattr(self, name)}")
-        for name in ("backoff_s", "backoff_most_s", "outage_s", "pause_s"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} must be at least 0 seconds; got {getattr(self, name)}")
+
+@dataclass
+class _Request:
+    """One request while it is repeated. `attempts`: how many may reach a server; `tried`: where it was sent.
+    Those of a call that are asked side by side are abandoned together."""
+
+    call: _Call
+    queries: list[str]
+    body: bytes
+    attempts: int
+    abandoned: threading.Event
+    turns: Iterator[int]
+    tried: list[str] = field(default_factory=list)
+    reached: int = 0
 
 
 class HttpRetriever:
     """A retriever that asks one or several search servers. Thread-safe; can be pickled (connections stay
     behind).
 
-    Requests take turns among the servers. All queries of a call are answered, or the call raises. `counts`
-    has `requests` (sent, with repeats), `retries`, `failed` (requests given up); `logging` tells each retry.
+    Requests take turns among the servers. `counts` has `requests` (sent, with repeats), `retries`, `failed`
+    (requests given up); `logging` tells each retry, the fourth of a request and later ones as warnings.
 
     Args:
         urls (`str` or sequence of `str`):
@@ -109,15 +89,11 @@ class HttpRetriever:
         given = [urls] if isinstance(urls, str) else list(urls)
         if not given:
             raise ConfigError("a HTTP retriever needs the URL of a search server; got none")
-        self.urls = tuple(_full_url(url) for url in given)
         self.settings = settings = settings or HttpSettings()
+        self._servers = Servers(given, settings)
+        self.urls = self._servers.urls
         self.counts: Counter[str] = Counter()
         self._counting = threading.Lock()
-        self._circuits = [
-            Circuit(settings.failures_to_open, settings.outage_s, settings.pause_s) for _ in self.urls
-        ]
-        timeouts = settings.connect_timeout_s, settings.read_timeout_s
-        self._transports = [Transport(url, settings.connections, *timeouts) for url in self.urls]
         threads = settings.connections * len(self.urls)
         self._threads = ThreadPoolExecutor(threads, thread_name_prefix="skill0-retriever")
         self._turn = itertools.count()
@@ -136,110 +112,139 @@ class HttpRetriever:
         """Close all connections and threads; the retriever cannot be used afterwards."""
         self._closed = True
         self._threads.shutdown()
-        for transport in self._transports:
-            transport.close()
+        self._servers.close()
 
-    def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
+    def search(self, queries: Sequence[str], k: int) -> Answers:
         """The best `k` passages of each query, best first.
 
         Raises:
             RetrievalError: at least one query could not be answered, or a server answered rubbish; says which
                 server, what was wrong and what to do.
         """
+        call = self._begin(k)
+        asked = [(part, self.settings.attempts) for part in self._parts(queries)]
+        answers: Answers = []
+        for found in self._side_by_side(asked, call, until_error=True):
+            if isinstance(found, RetrievalError):
+                raise found
+            answers += found
+        return answers
+
+    def search_each(self, queries: Sequence[str], k: int) -> list[list[Hit] | RetrievalError]:
+        """For each query its best `k` passages, or why it could not be answered; within the time of one call.
+
+        The queries of a request that failed are asked each alone, so that one that a server cannot answer
+        costs none of the others. A shared request is therefore given up early.
+        """
+        call, parts = self._begin(k), self._parts(queries)
+        most = self.settings.attempts
+        asked = [(part, min(_SHARED_ATTEMPTS, most) if len(part) > 1 else most) for part in parts]
+        found = self._side_by_side(asked, call)
+        answers = [one for part, answer in zip(parts, found, strict=True) for one in _spread(part, answer)]
+        shared = [len(part) > 1 for part in parts for _ in part]
+        failed = [isinstance(answer, RetrievalError) for answer in answers]
+        again = [number for number in range(len(answers)) if shared[number] and failed[number]]
+        if again and not call.over:
+            alone = self._side_by_side([([queries[number]], most) for number in again], call)
+            for number, answer in zip(again, alone, strict=True):
+                [answers[number]] = _spread([queries[number]], answer)
+        return answers
+
+    def _begin(self, k: int) -> _Call:
         if k < 1:
             raise ConfigError(f"k must be at least 1 passage; got {k}")
         if self._closed:
             raise RetrievalError(f"the retriever of {', '.join(self.urls)} was closed: make another")
-        size = self.settings.batch_size if self.settings.form == "search_r1" else 1
-        parts = [list(queries[start : start + size]) for start in range(0, len(queries), size)]
-        abandoned = threading.Event()
-        if len(parts) == 1:
-            return self._ask(parts[0], k, abandoned)
-        asked = [self._threads.submit(self._ask, part, k, abandoned) for part in parts]
-        try:
-            return [hits for part in asked for hits in part.result()]
-        except BaseException:
-            _abandon(asked, abandoned)
-            raise
+        return _Call(k, time.monotonic() + self.settings.patience_s)
 
-    def _ask(self, queries: list[str], k: int, abandoned: threading.Event) -> list[list[Hit]]:
+    def _parts(self, queries: Sequence[str]) -> list[list[str]]:
+        """The queries of each request."""
+        size = self.settings.batch_size if self.settings.form == "search_r1" else 1
+        return [list(queries[start : start + size]) for start in range(0, len(queries), size)]
+
+    def _side_by_side(
+        self, asked: Sequence[tuple[list[str], int]], call: _Call, until_error: bool = False
+    ) -> list[Answers | RetrievalError]:
+        """The answers of requests, each given by its queries and its attempts; errors stand in their places.
+        `until_error`: the first is the last, and what is not answered by then is given up."""
+        abandoned = threading.Event()
+        if len(asked) == 1:
+            return [self._answer(*asked[0], call, abandoned)]
+        running = [self._threads.submit(self._answer, *one, call, abandoned) for one in asked]
+        answers: list[Answers | RetrievalError] = []
+        try:
+            for one in running:
+                answers.append(one.result())
+                if until_error and isinstance(answers[-1], RetrievalError):
+                    break
+            return answers
+        finally:  # what has not begun does not begin, what waits for its next attempt gives up
+            abandoned.set()
+            for one in running:
+                one.cancel()
+
+    def _answer(
+        self, queries: list[str], attempts: int, call: _Call, abandoned: threading.Event
+    ) -> Answers | RetrievalError:
         """One request, repeated until it is answered or given up."""
-        body = request_body(queries, k, self.settings.form)
-        turn = next(self._turn)
+        turns = itertools.count(next(self._turn))
+        body = request_body(queries, call.k, self.settings.form)
+        request = _Request(call, queries, body, attempts, abandoned, turns)
+        try:
+            if call.over:
+                raise RetrievalError(
+                    f"{', '.join(self.urls)}: {len(queries)} queries were not sent, for the call's "
+                    f"{self.settings.patience_s:g} s were over. To do: raise `patience_s` or `connections`"
+                )
+            return self._retrying(request)(self._attempt, request)
+        except PassingFault as fault:
+            found = RetrievalError(
+                f"{request.tried[-1]} left {len(queries)} queries unanswered after {len(request.tried)} "
+                f"attempts; the last: {fault.reason}. To do: {fault.advice}"
+            )
+            found.__cause__ = fault
+        except RetrievalError as error:
+            found = error
+        self._count("failed")
+        return found
+
+    def _retrying(self, request: _Request) -> tenacity.Retrying:
+        """How a request is repeated: pauses, and when it is given up."""
         half, half_most = self.settings.backoff_s / 2, self.settings.backoff_most_s / 2
         backoff = tenacity.wait_exponential(half, half_most) + tenacity.wait_random_exponential(
             half, half_most
         )
 
         def pause(state: tenacity.RetryCallState) -> float:
-            fault = state.outcome.exception() if state.outcome else None
-            asked_for = fault.retry_after_s if isinstance(fault, PassingFault) else None
-            return backoff(state) + (asked_for or 0.0)
+            return backoff(state) + self._servers.asked_to_wait_s
 
-        retrying = tenacity.Retrying(
+        def given_up(state: tenacity.RetryCallState) -> bool:
+            too_late = time.monotonic() + state.upcoming_sleep >= request.call.deadline
+            return too_late or request.reached >= request.attempts or request.abandoned.is_set()
+
+        return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(PassingFault),
-            stop=tenacity.stop_after_attempt(self.settings.attempts)
-            | tenacity.stop_when_event_set(abandoned),
+            stop=given_up,
             wait=pause,
-            sleep=tenacity.sleep_using_event(abandoned),
+            sleep=tenacity.sleep_using_event(request.abandoned),
             before_sleep=self._count_retry,
             reraise=True,
         )
-        attempts = itertools.count(turn)
-        tried: list[int] = []
-        try:
-            return retrying(self._attempt, body, queries, k, attempts, tried)
-        except PassingFault as fault:
-            self._count("failed")
-            raise RetrievalError(
-                f"{self.urls[tried[-1]]} left {len(queries)} queries unanswered after {len(tried)} "
-                f"attempts; the last: {fault.reason}. To do: {fault.advice}"
-            ) from fault
-        except RetrievalError:
-            self._count("failed")
-            raise
 
-    def _attempt(
-        self, body: bytes, queries: list[str], k: int, attempts: itertools.count[int], tried: list[int]
-    ) -> list[list[Hit]]:
-        server = self._choose(next(attempts))
-        url, circuit = self.urls[server], self._circuits[server]
-        tried.append(server)
+    def _attempt(self, request: _Request) -> Answers:
+        server = self._servers.choose(next(request.turns))
+        url = self.urls[server]
+        request.tried.append(url)
         self._count("requests")
         try:
-            answer = self._transports[server].post(body)
+            answer = self._servers.post(server, request.body)
         except PassingFault as fault:
-            if fault.busy:
-                circuit.succeeded()
-            else:
-                circuit.failed(fault.reason)
-            if fault.retry_after_s is not None and fault.retry_after_s > _LONGEST_RETRY_AFTER_S:
-                raise RetrievalError(
-                    f"{url} asks to come back in {fault.retry_after_s:g} s, and at most "
-                    f"{_LONGEST_RETRY_AFTER_S:g} s are waited. {fault.reason}"
-                ) from fault
+            request.reached += fault.reached
             raise
-        circuit.succeeded()
         try:
-            return read_answer(answer, queries, k)
+            return read_answer(answer, request.queries, request.call.k)
         except RetrievalError as error:
             raise RetrievalError(f"{url}: {error}") from None
-
-    def _choose(self, turn: int) -> int:
-        """The next server in turn that is well or due for a probe; else the next that is not left alone."""
-        order = [(turn + step) % len(self.urls) for step in range(len(self.urls))]
-        for server in order:
-            if self._circuits[server].ready():
-                return server
-        for server in order:
-            if not self._circuits[server].open:
-                return server
-        circuit, url = self._circuits[order[0]], self.urls[order[0]]
-        raise RetrievalError(
-            f"{url} has been failing for {circuit.failing_s:.0f} s and is left alone for now (the circuit is "
-            f"open); it is looked at every {self.settings.pause_s:g} s. Last failure: {circuit.last_reason}. "
-            "To do: start the server again, or give another URL"
-        )
 
     def _count(self, what: str) -> None:
         with self._counting:
@@ -248,24 +253,14 @@ class HttpRetriever:
     def _count_retry(self, state: tenacity.RetryCallState) -> None:
         self._count("retries")
         fault = state.outcome.exception() if state.outcome else None
-        logger.info(
-            "attempt %d failed (%s); next in %.2f s", state.attempt_number, fault, state.upcoming_sleep
-        )
+        level = logging.WARNING if state.attempt_number >= _TOLD_ATTEMPT else logging.INFO
+        logger.log(
+            level,
+            "%s: attempt %d failed (%s); next in %.2f s",
+            state.args[0].tried[-1], state.attempt_number, fault, state.upcoming_sleep,
+        )  # fmt: skip
 
 
-def _abandon(asked: Sequence[Future[list[list[Hit]]]], abandoned: threading.Event) -> None:
-    """What has not begun does not begin, what waits for its next attempt gives up."""
-    abandoned.set()
-    for part in asked:
-        part.cancel()
-
-
-def _full_url(url: str) -> str:
-    try:
-        parts = urlsplit(url)
-        port_is_right = parts.port is None or parts.port > 0
-    except ValueError:
-        raise ConfigError(f"{url!r} is no URL: give for instance http://localhost:8000/retrieve") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or not port_is_right:
-        raise ConfigError(f"{url!r} is no URL of a server: give for instance http://localhost:8000/retrieve")
-    return urlunsplit(parts._replace(path=parts.path if parts.path.strip("/") else "/retrieve"))
+def _spread(queries: Sequence[str], answer: Answers | RetrievalError) -> list[list[Hit] | RetrievalError]:
+    """For each query of a request what became of it."""
+    return [answer] * len(queries) if isinstance(answer, RetrievalError) else list(answer)

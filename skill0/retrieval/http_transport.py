@@ -51,14 +51,15 @@ _WHAT_TO_DO = {
 class PassingFault(Exception):
     """An attempt failed in a way that another may not.
 
-    `busy`: the server lives and asks to wait, `retry_after_s` seconds where it says how long.
+    `reached`: there was a connection, so that the server may have seen the request. `retry_after_s`: in how
+    many seconds the server asks to come back, where it does.
     """
 
     def __init__(
-        self, reason: str, advice: str, retry_after_s: float | None = None, busy: bool = False
+        self, reason: str, advice: str, retry_after_s: float | None = None, reached: bool = True
     ) -> None:
         super().__init__(reason)
-        self.reason, self.advice, self.retry_after_s, self.busy = reason, advice, retry_after_s, busy
+        self.reason, self.advice, self.retry_after_s, self.reached = reason, advice, retry_after_s, reached
 
 
 class Transport:
@@ -121,16 +122,20 @@ class Transport:
 
     def _fault(self, error: HTTPError) -> PassingFault:
         if isinstance(error, NameResolutionError):
-            return PassingFault(f"the name is not known ({error})", "check the host in the URL")
+            return PassingFault(
+                f"the name is not known ({error})", "check the host in the URL", reached=False
+            )
         if isinstance(error, NewConnectionError):  # before its base class, ConnectTimeoutError
             return PassingFault(
                 f"no connection ({error.__cause__ or error})",
                 "is the server running, at this host and port? (skill0 serve-retriever)",
+                reached=False,
             )
         if isinstance(error, ConnectTimeoutError):
             return PassingFault(
                 f"no connection within {self._connect_timeout_s:g} s",
                 "check host and port, and any firewall; or raise `connect_timeout_s`",
+                reached=False,
             )
         if isinstance(error, ReadTimeoutError):
             return PassingFault(
@@ -147,8 +152,9 @@ def _refusal(url: str, response: urllib3.BaseHTTPResponse, answer: bytes) -> Exc
     advice = _WHAT_TO_DO.get(response.status, "look into the server's log")
     if response.status in RETRIED_STATUSES:
         retry_after_s = _retry_after(response.headers.get("Retry-After"))
-        busy = response.status == 429 or (response.status == 503 and retry_after_s is not None)
-        return PassingFault(status, advice, retry_after_s, busy)
+        if retry_after_s:
+            status += f" (asks to come back in {retry_after_s:.0f} s)"
+        return PassingFault(status, advice, retry_after_s)
     if 300 <= response.status < 400:
         where = response.headers.get("Location", "nowhere")
         return RetrievalError(f"{url} redirects to {where} (status {response.status}): give that URL")

@@ -63,7 +63,7 @@ Reply = tuple[int, dict[str, str], bytes]
 
 
 @contextmanager
-def scripted_server(reply: Callable[[int, Any], Reply]) -> Iterator[Scripted]:
+def scripted_server(reply: Callable[[int, Any], Reply], port: int = 0) -> Iterator[Scripted]:
     """Answers the n-th request (from 0) with `reply(n, body)`: status, headers and body."""
     lock = threading.Lock()
 
@@ -87,7 +87,7 @@ def scripted_server(reply: Callable[[int, Any], Reply]) -> Iterator[Scripted]:
         def log_message(self, *_: object) -> None:
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = ThreadingHTTPServer(("127.0.0.1", port), Handler)
     server.daemon_threads = True
     seen = Scripted(f"http://127.0.0.1:{server.server_port}")
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})

@@ -59,3 +59,17 @@ def test_while_failing_one_caller_probes_after_every_pause():
     assert not circuit.ready(), "the probe is taken"
     clock.now += 2
     assert circuit.ready(), "a probe of which nothing was heard does not block the next"
+
+
+def test_a_server_that_asks_to_wait_is_probed_when_it_said():
+    clock = Clock()
+    circuit = Circuit(3, outage_s=10, pause_s=2, clock=clock)
+    circuit.failed("busy", retry_after_s=5)
+    clock.now += 4
+    assert circuit.asked_to_wait_s == 1.0
+    assert not circuit.ready()
+    clock.now += 1
+    assert circuit.asked_to_wait_s == 0.0
+    assert circuit.ready()
+    circuit.failed("refused")
+    assert circuit.asked_to_wait_s == 0.0, "a server that only fails asks for nothing"

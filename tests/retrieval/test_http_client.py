@@ -9,7 +9,9 @@ import subprocess
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import replace
 from email.utils import formatdate
 
 import pytest
@@ -18,7 +20,7 @@ from servers import OVERLAP, PASSAGES, Reply, hit, ok, running_server, scripted_
 from skill0.errors import ConfigError, RetrievalError
 from skill0.retrieval.http_client import HttpRetriever, HttpSettings
 
-FAST = HttpSettings(attempts=3, backoff_s=0.001, backoff_most_s=0.002, read_timeout_s=5)
+FAST = HttpSettings(attempts=3, backoff_s=0.001, backoff_most_s=0.002, read_timeout_s=5, patience_s=30)
 QUERIES = ["the capital of France", "a city in Switzerland", "nothing-like-this", "capital", "Zürich", ""]
 
 
@@ -129,6 +131,31 @@ def test_a_server_that_wants_an_hour_is_not_waited_for():
         retriever.search(["a"], 1)
 
 
+def test_a_server_that_asks_to_wait_is_passed_over_where_another_is_free():
+    """For an hour or for a second: neither is waited for, and the first is not asked again."""
+    for seconds in ("3600", "5"):
+        start = time.monotonic()
+        with (
+            scripted_server(lambda n, body, s=seconds: (503, {"Retry-After": s}, b"")) as busy,
+            scripted_server(echo) as free,
+            HttpRetriever([busy.url, free.url], FAST) as retriever,
+        ):
+            for query in "abcd":
+                assert retriever.search([query], 1)[0][0].passage.contents == f"about {query}"
+        assert (len(busy.bodies), len(free.bodies)) == (1, 4)
+        assert time.monotonic() - start < 4
+
+
+def test_where_all_servers_ask_to_wait_the_shortest_wait_is_waited_for():
+    with (
+        scripted_server(lambda n, body: (503, {"Retry-After": "3600"}, b"")) as long,
+        scripted_server(lambda n, body: echo(n, body) if n else (503, {"Retry-After": "1"}, b"")) as short,
+        HttpRetriever([long.url, short.url], FAST) as retriever,
+    ):
+        assert retriever.search(["a"], 1)[0][0].passage.contents == "about a"
+    assert (len(long.bodies), len(short.bodies)) == (1, 2)
+
+
 def test_attempts_are_bounded_and_the_last_fault_is_told():
     with (
         scripted_server(lambda n, body: (500, {}, b"CUDA out of memory")) as server,
@@ -157,14 +184,71 @@ def test_one_part_that_fails_fails_the_call_and_stops_the_others():
     assert time.monotonic() - start < 4, "the others' pauses of five seconds were cut short"
 
 
-def test_nobody_listens():
+def closed_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
+        return taken.getsockname()[1]
+
+
+def test_nobody_listens():
+    port = closed_port()
     with (
-        HttpRetriever(f"http://127.0.0.1:{port}", FAST) as retriever,
+        HttpRetriever(f"http://127.0.0.1:{port}", replace(FAST, patience_s=0.2)) as retriever,
         pytest.raises(RetrievalError, match=rf":{port}/retrieve .*refused.*is the server running"),
     ):
         retriever.search(["a"], 1)
+
+
+def test_a_server_that_starts_again_is_waited_for_however_many_attempts_that_takes(caplog):
+    port = closed_port()
+    settings = HttpSettings(attempts=1, backoff_s=0.02, backoff_most_s=0.05)
+    with (
+        ThreadPoolExecutor(1) as threads,
+        HttpRetriever(f"http://127.0.0.1:{port}", settings) as retriever,
+    ):
+        found = threads.submit(retriever.search, ["a"], 1)
+        time.sleep(0.5)
+        with scripted_server(echo, port):
+            assert found.result(10)[0][0].passage.contents == "about a"
+    assert retriever.counts["retries"] > 4
+    [told] = {record.levelname for record in caplog.records}
+    assert told == "WARNING", "from the fourth attempt on a person is told"
+
+
+def test_a_call_ends_with_its_patience():
+    settings = HttpSettings(attempts=1000, backoff_s=0.05, backoff_most_s=0.05, patience_s=0.5)
+    start = time.monotonic()
+    with (
+        scripted_server(lambda n, body: (500, {}, b"")) as server,
+        HttpRetriever(server.url, settings) as retriever,
+        pytest.raises(RetrievalError, match="unanswered after"),
+    ):
+        retriever.search(["a"], 1)
+    assert 5 <= len(server.bodies) <= 20
+    assert time.monotonic() - start < 5
+
+
+def test_a_query_that_a_server_cannot_answer_costs_none_of_the_others():
+    """The poison is met in the request of all three, three times, and then alone."""
+
+    def reply(number: int, body: dict) -> Reply:
+        return (500, {}, b"CUDA error") if "poison" in body["queries"] else echo(number, body)
+
+    settings = replace(FAST, attempts=5)
+    with scripted_server(reply) as server, HttpRetriever(server.url, settings) as retriever:
+        first, error, last = retriever.search_each(["a", "poison", "b"], 1)
+    assert [hits[0].passage.contents for hits in (first, last)] == ["about a", "about b"]
+    assert "unanswered after 5 attempts" in str(error)
+    assert sum(len(body["queries"]) == 3 for body in server.bodies) == 3
+    assert sum(body["queries"] == ["poison"] for body in server.bodies) == 5
+
+
+def test_where_no_server_is_each_query_says_so_within_one_patience():
+    start = time.monotonic()
+    settings = HttpSettings(batch_size=2, patience_s=0.5, backoff_s=0.05)
+    with HttpRetriever(f"http://127.0.0.1:{closed_port()}", settings) as retriever:
+        found = retriever.search_each(["a", "b", "c"], 1)
+    assert ["refused" in str(error) for error in found] == [True] * 3
+    assert time.monotonic() - start < 5
 
 
 def test_a_server_that_does_not_answer():
@@ -345,7 +429,8 @@ def test_what_is_no_url(url):
     "wrong",
     [
         {"form": "r1"}, {"batch_size": 0}, {"connections": 0}, {"attempts": 0}, {"connect_timeout_s": 0},
-        {"read_timeout_s": -1}, {"backoff_s": -1}, {"failures_to_open": 0}, {"pause_s": -1},
+        {"read_timeout_s": -1}, {"patience_s": 0}, {"backoff_s": -1}, {"failures_to_open": 0},
+        {"outage_s": -1}, {"pause_s": -1},
     ],
 )  # fmt: skip
 def test_wrong_settings(wrong):
