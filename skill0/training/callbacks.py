@@ -1,4 +1,4 @@
-"""Callbacks: the metrics file, and saving only where a run can be resumed exactly."""
+"""Callbacks: the metrics file; saving and evaluating only where a run can be resumed exactly."""
 
 from __future__ import annotations
 
@@ -74,27 +74,29 @@ class RestorePhase(TrainerCallback):
             trl_internals.restore_logging(self.trainer, resumed.logging)
 
 
-class SaveBetweenRounds(TrainerCallback):
-    """Puts a checkpoint that is due inside a round of rollouts off to the end of that round.
+class BetweenRounds(TrainerCallback):
+    """Puts a checkpoint or an evaluation that is due inside a round of rollouts off to the end of that round.
 
-    Inside a round the turns that are still to be trained on would have to be saved with it. The last step
-    of a run is saved wherever it falls; a run that is later made longer and resumed from there begins with a
-    fresh round.
+    Inside a round the turns that are still to be trained on would have to be saved with it. Evaluations wait
+    with the checkpoints, for the best one is that of the very step whose evaluation was best: found at a step
+    without a checkpoint, it would be lost. The last step of a run is saved wherever it falls; a run that is
+    later made longer and resumed from there begins with a fresh round.
     """
 
     def __init__(self, trainer: Any, windows_per_round: int) -> None:
         self.trainer = trainer
         self.windows_per_round = windows_per_round
-        self.postponed = False
+        self.save = False
+        self.evaluate = False
 
     def on_step_end(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        self.save |= control.should_save
+        self.evaluate |= control.should_evaluate
         inside = trl_internals.windows_done(self.trainer) % self.windows_per_round != 0
-        last = state.global_step >= state.max_steps
-        if inside and not last:
-            self.postponed |= control.should_save
-            control.should_save = False
-        elif self.postponed:
-            self.postponed = False
-            control.should_save = True
+        if inside and state.global_step < state.max_steps:
+            control.should_save = control.should_evaluate = False
+        else:
+            control.should_save, control.should_evaluate = self.save, self.evaluate
+            self.save = self.evaluate = False

@@ -1,8 +1,11 @@
 """Stopping on SIGTERM: a checkpoint at the end of the round, then `TrainingStopped` on every process.
 
-The end of a round is the next place from which a run can be resumed exactly (see `SaveBetweenRounds`). It is
-enough that one process hears the signal: at the end of a round the processes tell each other. A second
-SIGTERM ends a process at once, as it would have without this file.
+The end of a round is the next place from which a run can be resumed exactly (see `BetweenRounds`). It is
+enough that one process hears the signal: at the end of a round the processes tell each other.
+
+One wish to stop arrives more than once: a scheduler signals every process of a job, and a launcher that hears
+it passes it on to its workers, milliseconds later. Repeats within `REPEATS_S` of the first are therefore the
+same wish. A later SIGTERM ends a process at once, as it would have without this file.
 
 Left out: stopping inside a round, whose episodes would have to be saved with it, and other signals. Ctrl-C
 stays what it is in Python.
@@ -11,15 +14,21 @@ stays what it is in Python.
 from __future__ import annotations
 
 import contextlib
+import os
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
+from transformers.trainer_utils import SaveStrategy
 
 from skill0.errors import TrainingStopped
 from skill0.training import processes, trl_internals
+
+REPEATS_S = 10.0
+"""Seconds after the first SIGTERM in which others mean the same."""
 
 
 class StopOnSignal(TrainerCallback):
@@ -33,8 +42,13 @@ class StopOnSignal(TrainerCallback):
     def __init__(self, trainer: Any, windows_per_round: int) -> None:
         self.trainer = trainer
         self.windows_per_round = windows_per_round
-        self.asked = False
+        self.first_heard: float | None = None
         self.stopped_at: int | None = None
+
+    @property
+    def asked(self) -> bool:
+        """Whether this process has heard the signal."""
+        return self.first_heard is not None
 
     @contextlib.contextmanager
     def listening(self) -> Iterator[None]:
@@ -43,7 +57,7 @@ class StopOnSignal(TrainerCallback):
         Raises:
             TrainingStopped: at the end of the block, when training was stopped by the signal.
         """
-        self.asked, self.stopped_at = False, None
+        self.first_heard, self.stopped_at = None, None
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -67,8 +81,15 @@ class StopOnSignal(TrainerCallback):
         if processes.any_of(self.trainer.accelerator, self.asked):
             control.should_save = True
             control.should_training_stop = True
+            if args.save_strategy == SaveStrategy.BEST:
+                # An evaluation would decide anew whether to save.
+                control.should_evaluate = False
             self.stopped_at = state.global_step
 
     def _hear(self, number: int, frame: Any) -> None:
-        self.asked = True
-        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        now = time.monotonic()
+        if self.first_heard is None:
+            self.first_heard = now
+        elif now - self.first_heard > REPEATS_S:
+            signal.signal(number, signal.SIG_DFL)
+            os.kill(os.getpid(), number)

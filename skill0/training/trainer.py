@@ -34,7 +34,7 @@ from skill0.evaluation import Ranks, evaluate
 from skill0.policy.encoding import PromptEncoder
 from skill0.skills import group_by_relevance, skills_in_context
 from skill0.training import nonfinite, persistence, preparation, processes, rounds, trl_internals
-from skill0.training.callbacks import MetricsWriter, RestorePhase, SaveBetweenRounds
+from skill0.training.callbacks import BetweenRounds, MetricsWriter, RestorePhase
 from skill0.training.config import Skill0Config
 from skill0.training.guards import Guards, guard_settings
 from skill0.training.internalization import internalization_loss, share
@@ -187,7 +187,7 @@ class Skill0Trainer(GRPOTrainer):
         self.computed: list[Computed] = []
         self.stop_on_signal = StopOnSignal(self, self.windows_per_round)
         self.add_callback(RestorePhase(self))
-        self.add_callback(SaveBetweenRounds(self, self.windows_per_round))
+        self.add_callback(BetweenRounds(self, self.windows_per_round))
         self.add_callback(self.stop_on_signal)
         self.add_callback(MetricsWriter(args.run_folder))
         if args.guards != "off":

@@ -1,4 +1,4 @@
-"""Training runs of tests/training/colours.py in processes of their own."""
+"""Training runs of tests/training/colours.py and colours_processes.py in processes of their own."""
 
 from __future__ import annotations
 
@@ -9,13 +9,16 @@ import shutil
 import subprocess
 import sys
 import tempfile
+import time
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import torch
 
-PROGRAM = Path(__file__).parents[1] / "training" / "colours.py"
+ROOT = Path(__file__).parents[2]
+PROGRAM = ROOT / "tests" / "training" / "colours.py"
+LIMIT_S = 800
 
 
 def run(*arguments: str, processes: int = 1) -> subprocess.CompletedProcess[str]:
@@ -48,3 +51,40 @@ def train(folder: Path, *, processes: int = 1, dies: bool = False, **settings: A
     assert results["processes"] == processes
     rows = [json.loads(line) for line in (folder / "run" / "metrics.jsonl").read_text().splitlines()]
     return {**results, "parameters": torch.load(folder / "results.pt"), "rows": rows}
+
+
+def plan_of(folder: Path, runs: dict[str, Any]) -> list[str]:
+    """The program that plays these runs, each in a folder of its own."""
+    file = folder / "plan.json"
+    file.write_text(json.dumps({"policy": str(policy()), "folder": str(folder), "runs": runs}))
+    return [str(PROGRAM.with_name("colours_processes.py")), str(file)]
+
+
+def launch(way: str, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
+    """`accelerate launch` as the docs tell it, with a limit in time."""
+    return subprocess.run(
+        **launching(way, *command, **variables), capture_output=True, text=True, timeout=LIMIT_S
+    )
+
+
+def launching(way: str, *command: str, **variables: str) -> dict[str, Any]:
+    """Command line and environment of `accelerate launch`."""
+    file = str(ROOT / f"examples/accelerate/{way}.yaml")
+    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", "0"]
+    environment = {
+        **os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore",
+        "DS_ACCELERATOR": "cpu", **variables,
+    }  # fmt: skip
+    return {"args": [*launcher, "--config_file", file, *command], "env": environment}
+
+
+def nobody_is_left(group: int) -> bool:
+    """Whether a process group ends within seconds: Python's helpers see that their parent is gone."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        try:
+            os.killpg(group, 0)
+        except ProcessLookupError:
+            return True
+        time.sleep(0.1)
+    return False

@@ -10,23 +10,23 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from colours_runs import PROGRAM, policy
+from colours_runs import LIMIT_S, PROGRAM, launch, launching, nobody_is_left, plan_of, policy
 from filelock import FileLock
 from safetensors.torch import load_file
 
 pytestmark = pytest.mark.integration
 
-ROOT = Path(__file__).parents[2]
 SHARDED = {"single": False, "ddp": False, "fsdp2": True, "zero2": False, "zero3": True}
 """Ways of training, and whether a process then holds but a part of the weights."""
-LIMIT_S = 800
 
 # 8 trajectories a round, in groups of 4: 1 process x 8 or 2 x 4. Micro-batches of 5 turns, cut elsewhere for
 # each number of processes. The curriculum is at budget 2, helpfulness is measured at step 2.
@@ -96,28 +96,12 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Any:
                 name: {**settings, "per_device_train_batch_size": per_device}
                 for name, settings in plan(way, folder).items()
             }
-            file = folder / "plan.json"
-            file.write_text(json.dumps({"policy": str(policy()), "folder": str(folder), "runs": runs}))
-            done = launch(way, str(PROGRAM.with_name("colours_processes.py")), str(file))
+            done = launch(way, *plan_of(folder, runs))
             assert done.returncode == 0, done.stderr[-6000:]
             (folder / "done").touch()
         return folder
 
     return run
-
-
-def launch(way: str, *command: str, **variables: str) -> subprocess.CompletedProcess[str]:
-    """`accelerate launch` as the docs tell it, with a limit in time."""
-    file = str(ROOT / f"examples/accelerate/{way}.yaml")
-    launcher = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", "0"]
-    environment = {
-        **os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1", "PYTHONWARNINGS": "ignore",
-        "DS_ACCELERATOR": "cpu", **variables,
-    }  # fmt: skip
-    return subprocess.run(
-        [*launcher, "--config_file", file, *command],
-        env=environment, capture_output=True, text=True, timeout=LIMIT_S,
-    )  # fmt: skip
 
 
 def results(folder: Path, run: str) -> list[dict[str, Any]]:
@@ -232,6 +216,37 @@ def test_sigterm_to_one_process_stops_all_with_a_checkpoint(way: str, trained: A
     assert {(found["error"], found["step"]) for found in results(folder, "told")} == {("TrainingStopped", 2)}
     assert [path.name for path in (folder / "told/run").glob("checkpoint-*")] == ["checkpoint-2"]
     assert furthest(folder / "taken_up/policy", folder / "whole/policy") == 0.0
+
+
+def test_sigterm_to_every_process_of_a_launched_job_saves_and_is_taken_up(
+    trained: Any, tmp_path: Path
+) -> None:
+    """As a scheduler does. The launcher hears it too, and tells the processes a second time."""
+    run = {**RUN, "per_device_train_batch_size": 4}
+    told = plan_of(tmp_path, {"told": {**run, "save_strategy": "no", "waits": [1], "env_workers": 1}})
+    # The launcher kills what has not ended by then; on a busy machine 30 s are not enough.
+    job = launching("ddp", *told, TORCH_ELASTIC_SHUTDOWN_TIMEOUT=str(LIMIT_S))
+    with (tmp_path / "errors").open("w") as errors:
+        launcher = subprocess.Popen(**job, stdout=errors, stderr=errors, start_new_session=True)
+    waiting = [tmp_path / f"told/run/waiting-{number}" for number in (0, 1)]
+    deadline = time.monotonic() + LIMIT_S
+    while not all(file.is_file() and file.read_text().endswith("\n") for file in waiting):
+        assert launcher.poll() is None, (tmp_path / "errors").read_text()[-6000:]
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    # Each process of the job has a group of its own, with its environment worker.
+    groups = [launcher.pid, *(int(file.read_text()) for file in waiting)]
+    for group in groups:
+        os.killpg(group, signal.SIGTERM)
+    assert launcher.wait(LIMIT_S) != 0
+    assert all(nobody_is_left(group) for group in groups)
+    stopped = results(tmp_path, "told")
+    assert [(found["error"], found["step"]) for found in stopped] == [("TrainingStopped", 2)] * 2
+    assert [path.name for path in (tmp_path / "told/run").glob("checkpoint-*")] == ["checkpoint-2"]
+    resumed = {"resumed": {**run, "resume": str(tmp_path / "told/run/checkpoint-2")}}
+    done = launch("ddp", *plan_of(tmp_path, resumed))
+    assert done.returncode == 0, done.stderr[-6000:]
+    assert furthest(tmp_path / "resumed/policy", trained("ddp") / "whole/policy") == 0.0
 
 
 def test_a_disk_that_is_full_for_one_process_stops_all(trained: Any) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path
 import pandas
 import pytest
 import yaml
+from colours_runs import nobody_is_left
 from safetensors.torch import load_file
 
 pytest.importorskip("alfworld")
@@ -210,18 +211,6 @@ def test_two_processes_train_the_same_recipe(recipe: Path, finished: Path, way: 
     )
     shapes = [Counter(value.shape for value in weights.values()) for weights in (start, end)]
     assert not shapes[0] - shapes[1]  # by shape: ZeRO-3 saves longer names
-
-
-def nobody_is_left(group: int) -> bool:
-    """Whether a process group ends within seconds: Python's helpers see that their parent is gone."""
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        try:
-            os.killpg(group, 0)
-        except ProcessLookupError:
-            return True
-        time.sleep(0.1)
-    return False
 
 
 def same_weights(one: Path, other: Path) -> bool:

@@ -13,6 +13,7 @@ import json
 import os
 import signal
 import sys
+import time
 from functools import partial
 from pathlib import Path
 from types import MethodType
@@ -41,6 +42,21 @@ def be_told(trainer: Any, step: int) -> None:
     """SIGTERM to the last process alone."""
     if trainer.accelerator.is_last_process:
         trainer.add_callback(At(step, partial(os.kill, os.getpid(), signal.SIGTERM)))
+
+
+def wait_to_be_stopped(trainer: Any, step: int) -> None:
+    """Every process says who it is, waits for SIGTERM, and is then left time to hear it again."""
+
+    def wait() -> None:
+        number = trainer.accelerator.process_index
+        trainer.args.run_folder.mkdir(parents=True, exist_ok=True)
+        (trainer.args.run_folder / f"waiting-{number}").write_text(f"{os.getpid()}\n")
+        deadline = time.monotonic() + 300
+        while not trainer.stop_on_signal.asked and time.monotonic() < deadline:
+            time.sleep(0.05)
+        time.sleep(2)
+
+    trainer.add_callback(At(step, wait))
 
 
 def poison(trainer: Any, step: int) -> None:
@@ -73,12 +89,19 @@ def score(trainer: Any, *scores: float) -> None:
     def evaluate(self: Any, *args: Any, **kwargs: Any) -> dict[str, float]:
         metrics = {"eval_success_without_skills": scores[self.state.global_step // 2 - 1]}
         self.log(dict(metrics))
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
         return metrics
 
     trainer.evaluate = MethodType(evaluate, trainer)
 
 
-ACTS = {"told": be_told, "poison": poison, "full_disk": fill_disk, "scores": score}
+ACTS = {
+    "told": be_told,
+    "waits": wait_to_be_stopped,
+    "poison": poison,
+    "full_disk": fill_disk,
+    "scores": score,
+}
 
 
 def one_run(policy: str, folder: Path, settings: dict[str, Any]) -> None:

@@ -1,4 +1,4 @@
-"""The metrics file holds every step once; checkpoints wait for the end of a round."""
+"""The metrics file holds every step once; checkpoints and evaluations wait for the end of a round."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from transformers import TrainerControl, TrainerState
 
-from skill0.training.callbacks import MetricsWriter, SaveBetweenRounds
+from skill0.training.callbacks import BetweenRounds, MetricsWriter
 
 ARGS: Any = None
 
@@ -54,27 +54,37 @@ def test_only_the_first_process_writes(tmp_path: Path) -> None:
     assert not (tmp_path / "metrics.jsonl").exists()
 
 
-def saved_at(due: set[int], *, windows_per_round: int, max_steps: int) -> list[int]:
-    """The steps at which a checkpoint is written, one window a step, when it is due at some."""
+def done_at(due: set[int], *, windows_per_round: int, max_steps: int) -> list[int]:
+    """The steps at which a checkpoint is written and success is evaluated, one window a step, when both are
+    due at some."""
     trainer = SimpleNamespace(_step=0)
-    callback = SaveBetweenRounds(trainer, windows_per_round)
+    callback = BetweenRounds(trainer, windows_per_round)
     state = TrainerState(max_steps=max_steps)
-    saved = []
+    saved, evaluated = [], []
     for step in range(1, max_steps + 1):
         trainer._step = state.global_step = step
-        control = TrainerControl(should_save=step in due)
+        control = TrainerControl(should_save=step in due, should_evaluate=step in due)
         callback.on_step_end(ARGS, state, control)
-        if control.should_save:
-            saved.append(step)
+        saved += [step] * control.should_save
+        evaluated += [step] * control.should_evaluate
+    assert evaluated == saved
     return saved
 
 
-def test_a_checkpoint_that_is_due_inside_a_round_waits_for_its_end() -> None:
-    assert saved_at({2, 5}, windows_per_round=1, max_steps=8) == [2, 5]
-    assert saved_at({2, 5}, windows_per_round=4, max_steps=8) == [4, 8]
-    assert saved_at({1, 2, 3}, windows_per_round=4, max_steps=8) == [4]
-    assert saved_at({4}, windows_per_round=4, max_steps=8) == [4]
+def test_what_is_due_inside_a_round_waits_for_its_end() -> None:
+    assert done_at({2, 5}, windows_per_round=1, max_steps=8) == [2, 5]
+    assert done_at({2, 5}, windows_per_round=4, max_steps=8) == [4, 8]
+    assert done_at({1, 2, 3}, windows_per_round=4, max_steps=8) == [4]
+    assert done_at({4}, windows_per_round=4, max_steps=8) == [4]
 
 
-def test_the_last_step_is_saved_wherever_it_falls() -> None:
-    assert saved_at({6}, windows_per_round=4, max_steps=6) == [6]
+def test_the_last_step_is_done_wherever_it_falls() -> None:
+    assert done_at({6}, windows_per_round=4, max_steps=6) == [6]
+    assert done_at({5}, windows_per_round=4, max_steps=6) == [6]
+
+
+def test_a_checkpoint_alone_does_not_evaluate() -> None:
+    callback = BetweenRounds(SimpleNamespace(_step=4), 4)
+    control = TrainerControl(should_save=True)
+    callback.on_step_end(ARGS, TrainerState(global_step=4, max_steps=8), control)
+    assert (control.should_save, control.should_evaluate) == (True, False)

@@ -5,12 +5,16 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 from colours import make_trainer, parameters
+from colours_processes import score
+from colours_world import make_tasks
 from transformers import TrainerCallback
 from trl import GRPOTrainer
 
@@ -21,19 +25,20 @@ ROUNDS: dict[str, Any] = {"steps_per_generation": 2, "per_device_train_batch_siz
 
 
 class Terminate(TrainerCallback):
-    """SIGTERM to this process when a step begins."""
+    """SIGTERM to this process when a step begins, and again, as from a launcher that passes it on."""
 
-    def __init__(self, step: int) -> None:
+    def __init__(self, step: int, times: int = 1) -> None:
         self.step = step
+        self.times = times
 
     def on_step_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        if state.global_step == self.step:
+        for _ in range(self.times if state.global_step == self.step else 0):
             os.kill(os.getpid(), signal.SIGTERM)
 
 
 def test_sigterm_finishes_the_round_saves_and_is_taken_up(colours_policy: Path, tmp_path: Path) -> None:
     before = signal.getsignal(signal.SIGTERM)
-    stopped = make_trainer(colours_policy, tmp_path / "run", callbacks=[Terminate(0)], **ROUNDS)
+    stopped = make_trainer(colours_policy, tmp_path / "run", callbacks=[Terminate(0, times=3)], **ROUNDS)
     with pytest.raises(TrainingStopped, match=r"by SIGTERM at step 2, with a checkpoint in .*run"):
         stopped.train()
     assert TrainingStopped.exit_code == 128 + signal.SIGTERM
@@ -44,6 +49,36 @@ def test_sigterm_finishes_the_round_saves_and_is_taken_up(colours_policy: Path, 
     whole = make_trainer(colours_policy, tmp_path / "whole", **ROUNDS)
     whole.train()
     assert torch.equal(parameters(resumed), parameters(whole))
+
+
+def test_sigterm_saves_where_only_the_best_is_saved(colours_policy: Path, tmp_path: Path) -> None:
+    """An evaluation at the same step that finds nothing better does not call the checkpoint off."""
+    stopped = make_trainer(
+        colours_policy, tmp_path, callbacks=[Terminate(2)], eval_tasks=make_tasks(4, "eval"),
+        **{**ROUNDS, "save_strategy": "best"}, eval_strategy="steps", eval_steps=2,
+        metric_for_best_model="success_without_skills",
+    )  # fmt: skip
+    score(stopped, 0.75, 0.25)
+    with pytest.raises(TrainingStopped, match="at step 4"):
+        stopped.train()
+    assert sorted(path.name for path in tmp_path.glob("checkpoint-*")) == ["checkpoint-2", "checkpoint-4"]
+
+
+def test_a_sigterm_that_comes_later_ends_the_process_at_once() -> None:
+    program = """
+import os, signal, time
+from skill0.training import stopping
+stopping.REPEATS_S = 0.2
+with stopping.StopOnSignal(None, 1).listening():
+    os.kill(os.getpid(), signal.SIGTERM)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("still here", flush=True)
+    time.sleep(0.4)
+    os.kill(os.getpid(), signal.SIGTERM)
+    print("here too long", flush=True)
+"""
+    found = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert (found.returncode, found.stdout) == (-signal.SIGTERM, "still here\n"), found.stderr[-3000:]
 
 
 def test_sigterm_in_the_last_step_stops_what_comes_after_training(
