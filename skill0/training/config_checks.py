@@ -155,6 +155,16 @@ def check_contradictions(config: Skill0Config) -> None:
             f"selection_confidence={config.selection_confidence} is asked of the filter, but "
             "helpfulness_filter='none' keeps every file; give another filter, or no confidence"
         )
+    if (
+        config.load_best_model_at_end
+        and config.save_strategy == config.eval_strategy == "steps"
+        and config.save_steps != config.eval_steps
+    ):
+        raise ConfigError(
+            f"load_best_model_at_end=True needs a checkpoint at every evaluation, or the best would be lost "
+            f"where there is none; eval_steps={config.eval_steps} and save_steps={config.save_steps} must be "
+            "equal"
+        )
     if config.check_sampling and (config.top_p < 1.0 or config.top_k > 0):
         raise ConfigError(
             f"check_sampling compares full distributions, but top_p={config.top_p} and top_k={config.top_k} "

@@ -78,6 +78,16 @@ def test_parts_are_handed_to_those_who_need_them(tmp_path: Path) -> None:
         ({"skills_in": "none", "budgets": [2, 0], "num_stages": None}, "budgets=.* never shows any"),
         ({"budgets": [2, 1, 0], "num_stages": 2}, "num_stages=2 contradicts the 3 budgets"),
         ({"check_sampling": True, "top_p": 0.9}, "check_sampling .* top_p=0.9"),
+        (
+            {
+                "eval_strategy": "steps",
+                "eval_steps": 2,
+                "save_strategy": "steps",
+                "save_steps": 4,
+                "load_best_model_at_end": True,
+            },
+            "eval_steps=2 and save_steps=4 must be equal",
+        ),
         ({"mask_truncated_completions": True}, "mask_truncated_completions=True is not supported"),
         ({"top_entropy_quantile": 0.5}, "top_entropy_quantile=0.5 is not supported"),
         ({"use_transformers_continuous_batching": True}, "cannot generate from images"),

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import torch
 from colours import make_trainer, parameters
+from colours_processes import score
 from colours_world import make_bank, make_tasks
 
 from skill0.errors import CheckpointError
@@ -195,6 +196,27 @@ def test_the_best_checkpoint_is_known_by_its_final_name_and_loaded(
     loaded = type(model).from_pretrained(best)
     for name, value in loaded.state_dict().items():
         assert torch.equal(value, model.state_dict()[name]), name
+
+
+def test_the_best_checkpoint_is_found_where_evaluations_fall_inside_a_round(
+    colours_policy: Path, tmp_path: Path
+) -> None:
+    """A round serves two steps: what is due at every step is done at steps 2 and 4."""
+    trainer = make_trainer(
+        colours_policy, tmp_path, eval_tasks=make_tasks(4, "eval"), eval_strategy="steps", eval_steps=1,
+        load_best_model_at_end=True, metric_for_best_model="success_without_skills", save_total_limit=1,
+        steps_per_generation=2, per_device_train_batch_size=8, **{**SAVING, "max_steps": 4},
+    )  # fmt: skip
+    score(trainer, 0.75, 0.25)
+    trainer.train()
+    evaluated = [row["step"] for row in trainer.state.log_history if "eval_success_without_skills" in row]
+    assert evaluated == [2, 4]
+    assert trainer.state.best_model_checkpoint == str(tmp_path / "checkpoint-2")
+    assert [path.name for path in tmp_path.glob("checkpoint-*")] == ["checkpoint-2"]
+    saved = type(trainer.model).from_pretrained(tmp_path / "checkpoint-2")
+    assert torch.equal(
+        torch.cat([p.detach().double().flatten() for p in saved.parameters()]), parameters(trainer)
+    )
 
 
 def test_low_rank_adapters_resume_as_if_uninterrupted(colours_policy: Path, tmp_path: Path) -> None:
