@@ -18,16 +18,24 @@ if TYPE_CHECKING:
 def index(
     corpus: Annotated[Path, typer.Argument(help="A .jsonl, .jsonl.gz or .parquet file of passages.")],
     output: Annotated[Path, typer.Option(help="Where to write the index; an index there is replaced.")],
-    k1: Annotated[float, typer.Option(help="How slowly repetition saturates.")] = 0.9,
-    b: Annotated[float, typer.Option(help="How much length counts, 0 to 1.")] = 0.4,
+    engine: Annotated[
+        str, typer.Option(help="bm25, or tantivy (extra `tantivy`): many passages in little memory.")
+    ] = "bm25",
+    k1: Annotated[
+        float | None, typer.Option(help="Of bm25: how slowly repetition saturates; 0.9 when not given.")
+    ] = None,
+    b: Annotated[
+        float | None, typer.Option(help="Of bm25: how much length counts, 0 to 1; 0.4 when not given.")
+    ] = None,
 ) -> None:
-    """Build a BM25 index of a corpus: rows of id and contents, or of id, title and text."""
+    """Build an index of a corpus: rows of id and contents, or of id, title and text."""
     from rich.console import Console
 
-    from skill0.retrieval import BM25Index, build_bm25, read_corpus
+    from skill0.retrieval import read_corpus
+    from skill0.retrieval.opening import build_index, open_index
 
-    build_bm25(_with_progress(read_corpus(corpus), Console(stderr=True)), output, k1, b)
-    print(f"indexed {len(BM25Index(output))} passages: {output}")
+    build_index(_with_progress(read_corpus(corpus), Console(stderr=True)), output, engine, k1, b)
+    print(f"indexed {len(open_index(output))} passages: {output}")
 
 
 def search(
@@ -40,9 +48,9 @@ def search(
     from rich.table import Table
     from rich.text import Text
 
-    from skill0.retrieval import BM25Index
+    from skill0.retrieval.opening import open_index
 
-    hits = BM25Index(folder).search([query], k)[0]
+    hits = open_index(folder).search([query], k)[0]
     if not hits:
         print("no passage has a word of the query")
         return

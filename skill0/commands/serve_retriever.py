@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from skill0.errors import ConfigError
-from skill0.retrieval import BM25Index, read_corpus, tantivy_index
+from skill0.retrieval import BM25Index, read_corpus
+from skill0.retrieval.opening import engine_name, open_index, warmed
 from skill0.retrieval.server import ServedIndex, ServerSettings
 from skill0.retrieval.serving import serve
-from skill0.retrieval.storage import HEADER
 
 
 def serve_source(
@@ -34,24 +33,11 @@ def serve_source(
 
 def open_source(source: Path, compiled: bool = False) -> ServedIndex:
     """A corpus file, or an index folder of BM25 or tantivy. (A dense one wants an encoder: call `serve`.)"""
-    if not source.is_file() and _kind(source) == tantivy_index.KIND:
-        index = tantivy_index.TantivyIndex(source)
-        return ServedIndex(index, "tantivy", len(index))
     if source.is_file():
-        index = BM25Index.of(read_corpus(source), compiled=compiled)
+        index = warmed(BM25Index.of(read_corpus(source), compiled=compiled))
     else:
-        index = BM25Index(source, compiled)
-    if compiled:
-        index.search(["compile"], 1)  # now, not while the first request waits
-    return ServedIndex(index, "bm25", len(index))
-
-
-def _kind(folder: Path) -> str:
-    """What an index says it is; empty where it says nothing, which opening it will complain of."""
-    try:
-        return str(json.loads((folder / HEADER).read_text(encoding="utf-8"))["format"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
+        index = open_index(source, compiled)
+    return ServedIndex(index, engine_name(index), len(index))
 
 
 def _announce(url: str, index: ServedIndex) -> None:
