@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,7 +26,8 @@ def read_corpus(path: Path | str) -> Iterator[Passage]:
         path (`Path` or `str`): `*.jsonl`, `*.jsonl.gz` or `*.parquet`.
 
     Raises:
-        RetrievalError: the file cannot be read, or a row is bad; it names file and row, counted from 1.
+        RetrievalError: the file cannot be read or has no passage, or a row is bad; it names file and row,
+            counted from 1.
     """
     path = Path(path)
     first_seen: set[int] = set()  # hashes only: the ids of a large corpus are many
@@ -36,6 +38,8 @@ def read_corpus(path: Path | str) -> Iterator[Passage]:
             _refuse_duplicate(path, row, passage.id)
         first_seen.add(key)
         yield passage
+    if not first_seen:
+        raise RetrievalError(f"{path}: the corpus has no passage; {_ADVICE}")
 
 
 def _refuse_duplicate(path: Path, row: int, name: str) -> None:
@@ -69,7 +73,7 @@ def _jsonl_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 if not isinstance(fields, dict):
                     raise RetrievalError(f"{path}, row {row}: {type(fields).__name__} instead of an object")
                 yield row, fields
-    except (OSError, EOFError) as error:  # gzip: no gzip file, or cut short
+    except (OSError, EOFError, zlib.error) as error:  # gzip: no gzip file, cut short, or a damaged body
         raise RetrievalError(f"{path}: cannot be read after row {row} ({error})") from None
 
 
@@ -80,7 +84,12 @@ def _parquet_rows(path: Path) -> Iterator[tuple[int, dict[str, Any]]]:
     row = 0
     try:
         with pyarrow.parquet.ParquetFile(path) as file:
-            wanted = [name for name in ("id", "contents", "title", "text") if name in file.schema_arrow.names]
+            names = file.schema_arrow.names
+            wanted = [name for name in ("id", "contents", "title", "text") if name in names]
+            needed = ("id", *(("contents",) if "contents" in names else ("title", "text")))
+            for field in needed:  # here, where all names are known: rows have those alone that are wanted
+                if field not in names:
+                    raise RetrievalError(f"{path}: {_found(field, dict.fromkeys(names))}; {_ADVICE}")
             for batch in file.iter_batches(columns=wanted):
                 for fields in batch.to_pylist():
                     row += 1

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import tempfile
+from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from skill0.errors import RetrievalError
 from skill0.retrieval import Passage, read_corpus
@@ -76,3 +80,32 @@ def test_files_that_cannot_be_read(tmp_path):
     (tmp_path / "cut.jsonl.gz").write_bytes(whole[:-10])
     with pytest.raises(RetrievalError, match=r"cut\.jsonl\.gz: cannot be read after row"):
         list(read_corpus(tmp_path / "cut.jsonl.gz"))
+    with pytest.raises(RetrievalError, match=r"empty\.jsonl: the corpus has no passage"):
+        list(read_corpus(write(tmp_path / "empty.jsonl", [])))
+
+
+@given(st.data())
+def test_a_damaged_gzip_is_an_error_of_its_file(data):
+    """Wherever a byte is flipped after the head of ten: in the body, where zlib finds out, or behind it."""
+    lines = "".join(json.dumps({"id": number, "contents": f"of {number}"}) + "\n" for number in range(40))
+    whole = bytearray(gzip.compress(lines.encode(), mtime=0))
+    whole[data.draw(st.integers(10, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "c.jsonl.gz"
+        path.write_bytes(whole)
+        with pytest.raises(RetrievalError, match=r"c\.jsonl\.gz"):
+            list(read_corpus(path))
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        (("docid", "contents"), r"no field 'id' among \['contents', 'docid'\]"),
+        (("id", "title", "body"), r"no field 'text' among \['body', 'id', 'title'\]"),
+        (("docid", "body"), r"no field 'id' among \['body', 'docid'\]"),
+    ],
+)
+def test_other_fields_of_a_parquet_file_are_named(tmp_path, fields, message):
+    pyarrow.parquet.write_table(pyarrow.table({name: ["x"] for name in fields}), tmp_path / "c.parquet")
+    with pytest.raises(RetrievalError, match=f"c.parquet: {message}; a row is"):
+        list(read_corpus(tmp_path / "c.parquet"))
