@@ -52,9 +52,12 @@ def build_dense(
             full precision.
 
     Raises:
+        ConfigError: `batch` is less than 1.
         RetrievalError: faiss is not there, there is no passage, two have the same id, `folder` is no index,
             or the encoder gives something else than one finite vector for each text.
     """
+    if batch < 1:
+        raise ConfigError(f"batch is {batch}: encode at least 1 passage at once")
     faiss = _load_faiss()
     with new_folder(Path(folder), KIND, VERSION) as (place, facts):
         vectors_file = place / _VECTORS

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from skill0.errors import ConfigError
+from skill0.errors import ConfigError, RetrievalError
 from skill0.retrieval.base import Hit, Passage, Retriever
 
 
@@ -40,11 +40,21 @@ class FusedRetriever:
         self._constant, self._depth = constant, depth
 
     def search(self, queries: Sequence[str], k: int) -> list[list[Hit]]:
-        """As `Retriever.search`; what a retriever raises is raised."""
+        """As `Retriever.search`; what a retriever raises is raised.
+
+        Raises:
+            ConfigError: `k` is less than 1.
+            RetrievalError: a retriever gave another number of answers than it was asked for.
+        """
         if k < 1:
             raise ConfigError(f"k is {k}: ask for at least 1 passage")
         depth = max(k, 10) if self._depth is None else self._depth
         answers = [retriever.search(queries, depth) for retriever in self._retrievers]
+        for retriever, found in zip(self._retrievers, answers, strict=True):
+            if len(found) != len(queries):
+                raise RetrievalError(
+                    f"{type(retriever).__name__}.search gave {len(found)} answers for {len(queries)} queries"
+                )
         return [self._fuse(of_query)[:k] for of_query in zip(*answers, strict=True)]
 
     def _fuse(self, answers: Sequence[list[Hit]]) -> list[Hit]:

@@ -32,26 +32,45 @@ def build_tantivy(passages: Iterable[Passage], folder: Path | str) -> None:
     """Write a tantivy index of the passages' contents to a folder.
 
     Raises:
-        RetrievalError: tantivy is not there, there is no passage, two have the same id, or `folder` is no
-        index.
+        RetrievalError: tantivy is not there, there is no passage or no word, two have the same id, or
+        `folder` is no index.
     """
     tantivy = _load_tantivy()
     with new_folder(Path(folder), KIND, VERSION) as (place, facts):
         engine = tantivy.Index(_schema(tantivy), path=str(place))
         _register_words(tantivy, engine)
         writer = engine.writer(heap_size=_HEAP_BYTES, num_threads=1)  # one: the same index each time
-        with PassageWriter(place) as store:
-            for number, passage in enumerate(passages):
-                store.add(passage)
-                # a joining space (U+202F) may be inside a word, and would part it
-                words = " ".join(_SPACE.sub("_", term) for term in analyze(passage.contents))
-                writer.add_document(tantivy.Document(number=number, contents=words))
-            store.finish()
-            facts |= {"analysis": ANALYSIS_VERSION, "passages": len(store)}
+        try:
+            with PassageWriter(place) as store:
+                any_word = _write_passages(tantivy, passages, store, writer)
+                store.finish()
+            if not any_word:
+                raise RetrievalError(
+                    "the passages have no word but stop words: there is nothing to search for"
+                )
+        except BaseException:
+            writer.rollback()  # else its thread writes on while the folder is removed
+            writer.wait_merging_threads()
+            raise
+        facts |= {"analysis": ANALYSIS_VERSION, "passages": len(store)}
         writer.commit()
         writer.wait_merging_threads()
         for lock in place.glob("*.lock"):
             lock.unlink()
+
+
+def _write_passages(
+    tantivy: ModuleType, passages: Iterable[Passage], store: PassageWriter, writer: Any
+) -> bool:
+    """Every passage to both; whether any has a word."""
+    any_word = False
+    for number, passage in enumerate(passages):
+        store.add(passage)
+        # a joining space (U+202F) may be inside a word, and would part it
+        words = " ".join(_SPACE.sub("_", term) for term in analyze(passage.contents))
+        any_word = any_word or bool(words)
+        writer.add_document(tantivy.Document(number=number, contents=words))
+    return any_word
 
 
 class TantivyIndex:

@@ -69,6 +69,14 @@ def test_tantivy_finds_by_the_same_words(tmp_path):
         index.search(["x"], 0)
 
 
+def test_tantivy_needs_a_word(tmp_path):
+    pytest.importorskip("tantivy")
+    for passages, message in (([], "no passage"), ([Passage("a", "the and")], "no word but stop words")):
+        with pytest.raises(RetrievalError, match=message):
+            build_tantivy(passages, tmp_path / "index")
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_tantivy_files_are_verified(tmp_path):
     pytest.importorskip("tantivy")
     build_tantivy(SEA, tmp_path / "index")
@@ -116,6 +124,8 @@ def test_what_an_encoder_may_not_give(tmp_path):
     ):
         with pytest.raises(RetrievalError, match=message):
             build_dense(SEA, tmp_path / "index", encoder)
+    with pytest.raises(ConfigError, match="batch is 0: encode at least 1"):
+        build_dense(SEA, tmp_path / "index", encode, batch=0)
     build_dense(SEA, tmp_path / "index", encode)
     with pytest.raises(RetrievalError, match="4 numbers: the index has 8"):
         DenseIndex(tmp_path / "index", lambda texts: np.zeros((len(texts), 4))).search(["x"], 1)

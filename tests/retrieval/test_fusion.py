@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from skill0.errors import ConfigError
+from skill0.errors import ConfigError, RetrievalError
 from skill0.retrieval import FusedRetriever, Hit, Passage
 
 
@@ -37,6 +37,16 @@ def test_the_papers_constant_and_depth():
     assert [(hit.passage.id, hit.score) for hit in hits] == [("a", 1 / 61)]
     assert FusedRetriever([first, Fixed("")]).search(["q"], 12)[0][1].score == 1 / 62
     assert first.asked[-1] == (("q",), 12)
+
+
+def test_a_retriever_that_loses_answers_is_named():
+    class Forgetful(Fixed):
+        def search(self, queries, k):
+            return super().search(queries, k)[1:]
+
+    for retrievers in ([Fixed("a"), Forgetful("a")], [Forgetful("a"), Forgetful("b")]):
+        with pytest.raises(RetrievalError, match=r"Forgetful\.search gave 1 answers for 2 queries"):
+            FusedRetriever(retrievers).search(["q", "r"], 3)
 
 
 def test_settings_are_checked():
