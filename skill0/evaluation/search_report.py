@@ -1,7 +1,7 @@
 """What an evaluation of search episodes found, per question set.
 
 Everything is computed from the actions that a report keeps: queries are searched again (a retriever
-answers a query the same whenever it is asked), answers are scored again.
+answers a query the same whenever it is asked), answers are scored again, as they were in play.
 """
 
 from __future__ import annotations
@@ -10,9 +10,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from skill0.envs.search.env import SearchSettings
+from skill0.envs.search.information import information
 from skill0.envs.search.projection import ANSWER, SEARCH, read_action
 from skill0.envs.search.questions import Question
-from skill0.envs.search.scoring import contains_answer, score
+from skill0.envs.search.scoring import Score, contains_answer, published_answer, score
 from skill0.evaluation.report import ArmReport, TaskOutcome
 from skill0.retrieval import Hit, Retriever
 
@@ -57,7 +59,7 @@ class _Played:
 
 
 def search_figures(
-    arm: ArmReport, questions: Mapping[str, Question], retriever: Retriever, passages: int
+    arm: ArmReport, questions: Mapping[str, Question], retriever: Retriever, settings: SearchSettings
 ) -> list[SetFigures]:
     """Figures of each set of an arm, in the order in which sets occur, and of all as "all" where there are
     several.
@@ -66,10 +68,10 @@ def search_figures(
         arm: The outcomes.
         questions: By task id.
         retriever: The one that was played with.
-        passages: How many passages a search was answered with.
+        settings: How questions were played.
     """
     queries = {query for outcome in arm.valid for query in queries_of(outcome)}
-    found = _search(retriever, sorted(queries), passages)
+    found = _search(retriever, sorted(queries), settings.passages)
     groups: dict[str, list[TaskOutcome]] = {}
     for outcome in arm.outcomes:
         groups.setdefault(questions[outcome.task_id].source, []).append(outcome)
@@ -80,7 +82,7 @@ def search_figures(
             groups.setdefault(outcome.task_type, []).append(outcome)
     if several:
         groups["all"] = list(arm.outcomes)
-    return [_figures(name, outcomes, questions, found) for name, outcomes in groups.items()]
+    return [_figures(name, outcomes, questions, found, settings) for name, outcomes in groups.items()]
 
 
 def queries_of(outcome: TaskOutcome) -> list[str]:
@@ -89,8 +91,16 @@ def queries_of(outcome: TaskOutcome) -> list[str]:
     return [text for kind, text in actions if kind == SEARCH and text]
 
 
-def answer_of(outcome: TaskOutcome) -> str | None:
-    """What an episode answered; None if it never did."""
+def answer_of(outcome: TaskOutcome, found: Mapping[str, list[Hit]], settings: SearchSettings) -> str | None:
+    """What is scored as an episode's answer; None if there is none. `found` are the hits of its queries."""
+    if settings.published_scoring:
+        said = []
+        for action in outcome.actions:
+            kind, query = read_action(action)
+            passages = [hit.passage for hit in found.get(query, ())]
+            searched = kind == SEARCH and query
+            said += [action, information(passages, settings.information_form) if searched else ""]
+        return published_answer("".join(said))
     kind, text = read_action(outcome.actions[-1]) if outcome.actions else ("", "")
     return text if kind == ANSWER else None
 
@@ -140,9 +150,12 @@ def _figures(
     outcomes: Sequence[TaskOutcome],
     questions: Mapping[str, Question],
     found: Mapping[str, list[Hit]],
+    settings: SearchSettings,
 ) -> SetFigures:
     played = [
-        _played(outcome, questions[outcome.task_id], found) for outcome in outcomes if outcome.won is not None
+        _played(outcome, questions[outcome.task_id], found, settings)
+        for outcome in outcomes
+        if outcome.won is not None
     ]
     recalls = [one.recall for one in played if one.recall is not None]
     return SetFigures(
@@ -158,15 +171,19 @@ def _figures(
     )
 
 
-def _played(outcome: TaskOutcome, question: Question, found: Mapping[str, list[Hit]]) -> _Played:
+def _played(
+    outcome: TaskOutcome, question: Question, found: Mapping[str, list[Hit]], settings: SearchSettings
+) -> _Played:
     queries = queries_of(outcome)
     passages = [hit.passage for query in queries for hit in found[query]]
     titles = {passage.title for passage in passages}
-    answer = answer_of(outcome)
-    scores = score(answer or "", question.answers)
+    answer = answer_of(outcome, found, settings)
+    scores = Score(0.0, 0.0, 0.0)
+    if answer is not None:
+        scores = score(answer, question.answers, published=settings.published_scoring)
     wanted = question.supporting
     return _Played(
-        exact_match=scores.exact_match if answer is not None else 0.0,
+        exact_match=scores.exact_match,
         f1=scores.f1,
         substring_match=scores.substring_match,
         searches=len(queries),

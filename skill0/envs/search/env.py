@@ -6,7 +6,8 @@ for an exact match. Deviations:
 
 - Published, the score is that of the last answer tag in the whole dialogue, retrieved passages included: a
   passage with a tag in it answers in the model's place. Here only an answer action answers.
-  `published_scoring` brings the published way back.
+- Published, an answer that is nothing once normalised equals a gold answer that is: see `scoring.py`.
+  `published_scoring` brings both back.
 - An empty query is not sent; it is answered with nothing.
 - A retrieval that fails is nobody's answer: it raises, and the pool makes an infrastructure outcome of it.
 
@@ -24,7 +25,7 @@ from skill0.envs.search.cache import CachedRetriever
 from skill0.envs.search.information import FORMS, information
 from skill0.envs.search.projection import ANSWER, SEARCH, read_action
 from skill0.envs.search.questions import Question
-from skill0.envs.search.scoring import exact_match, published_answer, score
+from skill0.envs.search.scoring import published_answer, score
 from skill0.errors import ConfigError, EnvError, RetrievalError
 from skill0.retrieval import Hit, Retriever
 
@@ -41,7 +42,8 @@ class SearchSettings:
         information_form (`str`, *optional*, defaults to `"plain"`):
             "plain" shows passages as Search-R1 does, "json" as SKILL0's code does.
         published_scoring (`bool`, *optional*, defaults to `False`):
-            Score the last answer tag of the whole dialogue, passages included, as SKILL0's code does.
+            Score the last answer tag of the whole dialogue, passages included, and compare answers, as
+            SKILL0's code does.
 
     Raises:
         ConfigError: a value out of range.
@@ -143,10 +145,11 @@ class SearchEnv:
         answer = (
             published_answer("".join(episode.dialogue)) if self._published else text if answered else None
         )
-        gold = episode.question.answers
-        won = answer is not None and exact_match(answer, gold)
-        scores = vars(score(answer or "", gold)) if answer is not None else {}
-        return StepResult(observation, float(won), answered, truncated, {"won": won, **scores})
+        if answer is None:
+            return StepResult(observation, 0.0, answered, truncated, {"won": False})
+        scores = score(answer, episode.question.answers, published=self._published)
+        won = scores.exact_match == 1.0
+        return StepResult(observation, float(won), answered, truncated, {"won": won, **vars(scores)})
 
     def close(self) -> None:
         self._episode = self._prepared = None

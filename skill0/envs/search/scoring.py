@@ -5,7 +5,9 @@ spaced), the words a, an, the dropped, white space collapsed. So "1,000" becomes
 "us", while typographic quotes, dashes and accents stay.
 
 One deviation: in the published code a gold answer that normalises to nothing ("The The", "!!!") is matched
-by any answer that does. Here such a gold answer is compared by its letters as they are.
+by any answer that does, and is a substring of every answer. Here such a gold answer is compared by its
+letters as they are. `published=True` leaves that out. The published code has no F1; where it is asked for, an
+answer and a gold answer that are both nothing agree, as in SQuAD 2.
 
 Left out: one copy of the published code quarters the score of replies with more than ten answer tags.
 """
@@ -37,23 +39,23 @@ def normalise(text: str) -> str:
     return " ".join(_ARTICLES.sub(" ", text.lower().translate(_PUNCTUATION)).split())
 
 
-def exact_match(answer: str, gold: Sequence[str]) -> bool:
+def exact_match(answer: str, gold: Sequence[str], *, published: bool = False) -> bool:
     """Whether the answer equals any gold answer once both are normalised."""
-    ours = normalise(answer)
-    return any(
-        ours == theirs if (theirs := normalise(text)) else _bare(answer) == _bare(text) for text in gold
-    )
+    return any(ours == theirs for ours, theirs in _compared(answer, gold, published))
 
 
-def f1(answer: str, gold: Sequence[str]) -> float:
+def f1(answer: str, gold: Sequence[str], *, published: bool = False) -> float:
     """The best harmonic mean of precision and recall over words, each word counted as often as it occurs."""
-    return max((_f1(normalise(answer).split(), normalise(text).split()) for text in gold), default=0.0)
+    pairs = _compared(answer, gold, published)
+    return max((_f1(ours.split(), theirs.split()) for ours, theirs in pairs), default=0.0)
 
 
-def substring_match(answer: str, gold: Sequence[str]) -> bool:
+def substring_match(answer: str, gold: Sequence[str], *, published: bool = False) -> bool:
     """Whether any gold answer occurs in the answer, by characters as published: "us" occurs in "music"."""
-    ours = normalise(answer)
-    return any((theirs := normalise(text)) and theirs in ours for text in gold)
+    return any(
+        theirs in ours if theirs or published else ours == theirs
+        for ours, theirs in _compared(answer, gold, published)
+    )
 
 
 def contains_answer(text: str, gold: Sequence[str]) -> bool:
@@ -62,10 +64,12 @@ def contains_answer(text: str, gold: Sequence[str]) -> bool:
     return any((theirs := normalise(answer)) and f" {theirs} " in ours for answer in gold)
 
 
-def score(answer: str, gold: Sequence[str]) -> Score:
-    """All three figures."""
+def score(answer: str, gold: Sequence[str], *, published: bool = False) -> Score:
+    """All three figures, of which none is less than the exact match."""
     return Score(
-        float(exact_match(answer, gold)), f1(answer, gold), float(bool(substring_match(answer, gold)))
+        float(exact_match(answer, gold, published=published)),
+        f1(answer, gold, published=published),
+        float(substring_match(answer, gold, published=published)),
     )
 
 
@@ -78,11 +82,22 @@ def published_answer(history: str) -> str | None:
     return found[-1].strip() if found else None
 
 
+def _compared(answer: str, gold: Sequence[str], published: bool) -> list[tuple[str, str]]:
+    """The answer and each gold answer as they are compared with each other."""
+    ours = normalise(answer)
+    return [
+        (ours, theirs) if (theirs := normalise(text)) or published else (_bare(answer), _bare(text))
+        for text in gold
+    ]
+
+
 def _bare(text: str) -> str:
     return " ".join(text.lower().split())
 
 
 def _f1(ours: list[str], theirs: list[str]) -> float:
+    if not ours or not theirs:
+        return float(ours == theirs)
     common = sum((Counter(ours) & Counter(theirs)).values())
     if not common:
         return 0.0

@@ -91,6 +91,16 @@ def test_a_query_can_answer_in_the_published_code_and_not_here():
     assert (ours.terminated, ours.reward) == (False, 0.0)
 
 
+def test_an_answer_of_nothing_equals_a_name_of_articles_in_the_published_code_and_not_here():
+    task = replace(TASK, payload=replace(CAPITAL, answers=("The The",)))
+    for published, reward in ((True, 1.0), (False, 0.0)):
+        env = SearchEnv(WordRetriever(), SearchSettings(published_scoring=published))
+        env.reset(task)
+        result = env.step("<answer></answer>")
+        assert (result.terminated, result.reward, result.info["won"]) == (True, reward, bool(reward))
+        assert result.info["exact_match"] == result.info["f1"] == reward
+
+
 def test_the_models_own_answer_counts_the_same_both_ways():
     for answer, reward in (("Lima", 1.0), ("Quito", 0.0)):
         dialogue = ["<search>answer of a trap</search>", f"<answer>{answer}</answer>"]
