@@ -110,8 +110,11 @@ def evaluate(
         typer.Option(help="One convention for all households; else 0, with --arms a new one for each."),
     ] = None,
     questions: Annotated[
-        list[Path] | None,
-        typer.Option(help="In search: a file of questions, may be repeated; else held-out facts."),
+        list[str] | None,
+        typer.Option(
+            help="In search: a file of questions, may be repeated; else held-out facts. nq=FILE says which "
+            "set it is, where neither its rows nor its name do."
+        ),
     ] = None,
     corpus: Annotated[
         str | None,

@@ -34,12 +34,12 @@ QUESTIONS = 400
 class SearchEvaluation:
     """What to evaluate on, and how.
 
-    `questions` are files, none for held-out questions of the world of facts; `corpus` a file of passages, a
-    folder with an index, or a search server's URL, needed with files of questions; `server_form` is its wire
-    form.
+    `questions` are files, as `NAME=PATH` where their set is not told otherwise, none for held-out questions
+    of the world of facts; `corpus` a file of passages, a folder with an index, or a search server's URL,
+    needed with files of questions; `server_form` is its wire form.
     """
 
-    questions: tuple[Path, ...] = ()
+    questions: tuple[str | Path, ...] = ()
     corpus: str | None = None
     skills: Path | None = None
     tasks: int | None = None
@@ -73,7 +73,7 @@ def evaluate_search(policy: str, wanted: SearchEvaluation, json_file: Path | Non
             for arm in report.arms:
                 label = name.removeprefix(f"{SCRIPTED}/")
                 label = label if len(report.arms) == 1 else f"{label}, {arm.name}"
-                figures = search_figures(arm, by_id, retriever, wanted.settings.passages)
+                figures = search_figures(arm, by_id, retriever, wanted.settings)
                 rows += [(label, figure) for figure in figures]
     console.print(search_table(rows, wanted.settings.passages))
     console.print(f"retrieval: {retriever.misses} queries searched, {retriever.hits} answered from memory")
@@ -132,7 +132,7 @@ def _questions_and_source(wanted: SearchEvaluation, console: Console) -> tuple[l
     """The questions to play, and where their retriever comes from."""
     from skill0.envs.search.engines import index_facts, open_corpus
     from skill0.envs.search.facts.world import FactsSettings, build_facts
-    from skill0.envs.search.sets import load_questions
+    from skill0.envs.search.sets import load_files
 
     if wanted.questions:
         if wanted.corpus is None:
@@ -140,13 +140,13 @@ def _questions_and_source(wanted: SearchEvaluation, console: Console) -> tuple[l
                 "--questions needs --corpus: a file of passages, a folder with an index of them, or a search "
                 "server's URL"
             )
-        sets = [load_questions(path, published_types=wanted.published_types) for path in wanted.questions]
-        dropped = sum(found.dropped for found in sets)
-        if dropped:
-            console.print(f"{dropped} questions have no task type by the published rule and are left out")
-        questions = [question for found in sets for question in found.questions]
+        found = load_files(wanted.questions, published_types=wanted.published_types)
+        if found.dropped:
+            console.print(
+                f"{found.dropped} questions have no task type by the published rule and are left out"
+            )
         source = open_corpus(wanted.corpus, wanted.server_form)
-        return _drawn(questions, wanted.tasks, wanted.seed), source
+        return _drawn(list(found.questions), wanted.tasks, wanted.seed), source
     if wanted.corpus is not None:
         raise ConfigError("--corpus needs --questions: the world of facts has a corpus of its own")
     world = build_facts(FactsSettings(seed=wanted.seed))

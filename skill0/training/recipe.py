@@ -25,6 +25,7 @@ from skill0.envs.search.almanac.book import AlmanacSettings
 from skill0.envs.search.engines import is_server
 from skill0.envs.search.env import SearchSettings
 from skill0.envs.search.facts.world import FactsSettings
+from skill0.envs.search.set_names import split_name
 from skill0.errors import ConfigError
 from skill0.policy.shipped import is_shipped
 from skill0.policy.tiny import TinyPolicySettings
@@ -63,7 +64,8 @@ class SearchSection:
         facts (`FactsSettings`):
             The world of facts, when there are no files.
         train, validation, heldout (`tuple[str, ...]`, *optional*):
-            Files of questions. Validation questions are taken out of the training data when not given.
+            Files of questions; `nq=FILE` where neither the rows nor the file's name say which set it is.
+            Validation questions are taken out of the training data when not given.
         corpus (`str`, *optional*):
             The passages of the files' questions: a file, a folder with an index, or the URL of a search
             server (several with commas between them).
@@ -329,9 +331,12 @@ def _base_content(path: Path, text: str, named: Any, instead: str | Path | None)
 
 
 def _resolved(folder: Path, paths: Any) -> Any:
-    """A path, or each of several, made absolute. A URL is none."""
+    """A path made absolute, or each file of questions, which alone are several. A URL is none."""
     if isinstance(paths, (list, tuple)):
-        return tuple(_resolved(folder, path) for path in paths)
+        named = map(split_name, paths)
+        return tuple(
+            f"{name}={_resolved(folder, path)}" if name else _resolved(folder, path) for name, path in named
+        )
     if is_server(paths):
         return paths
     return str((folder / paths).resolve())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import logging
 
 from skill0.context import template_named
 from skill0.envs.base import Task
@@ -12,12 +12,14 @@ from skill0.envs.search.almanac.env import AlmanacEnvFactory
 from skill0.envs.search.almanac.questions import split_games
 from skill0.envs.search.engines import index_facts, open_corpus
 from skill0.envs.search.facts.world import build_facts
-from skill0.envs.search.sets import load_questions
+from skill0.envs.search.sets import load_files
 from skill0.errors import ConfigError
 from skill0.skills import SkillBank, group_by_relevance
 from skill0.training.recipe import EnvironmentSection, Recipe, SearchSection
 from skill0.training.searching_expert import facts_of
 from skill0.training.world import World, spread
+
+logger = logging.getLogger(__name__)
 
 Sets = tuple[list[Task], list[Task], list[Task]]
 
@@ -89,26 +91,34 @@ def check_template(name: str) -> None:
 
 def _from_files(recipe: Recipe, section: SearchSection) -> Sets:
     environment = recipe.environment
-    train = _tasks(section.train, section)
+    train = _tasks("train", section)
     wanted = environment.train_tasks + (0 if section.validation else environment.validation_tasks)
     chosen = _enough(train, wanted, "train", environment, recipe.seed)
     if section.validation:
-        others = _tasks(section.validation, section)
+        others = _tasks("validation", section)
         validation = _enough(others, environment.validation_tasks, "validation", environment, recipe.seed)
     else:
         validation = spread(chosen, environment.validation_tasks, recipe.seed)
     taken = {task.id for task in validation}
     kept = [task for task in chosen if task.id not in taken]
-    last = _tasks(section.heldout, section)
+    if section.validation and len(kept) < len(chosen):
+        logger.warning(
+            "environment.search: %d of %d training questions are for validation too and are left out",
+            len(chosen) - len(kept), len(chosen),
+        )  # fmt: skip
+    last = _tasks("heldout", section)
     return kept, validation, _enough(last, environment.heldout_tasks, "heldout", environment, recipe.seed)
 
 
-def _tasks(paths: Sequence[str], section: SearchSection) -> list[Task]:
-    return [
-        task
-        for path in paths
-        for task in tasks_from(load_questions(path, published_types=section.published_types).questions)
-    ]
+def _tasks(name: str, section: SearchSection) -> list[Task]:
+    """The tasks of a set of files; what the published rule leaves out is said."""
+    found = load_files(getattr(section, name), published_types=section.published_types)
+    if found.dropped:
+        logger.warning(
+            "environment.search.%s: %d of %d questions have no task type by the published rule and are left "
+            "out", name, found.dropped, found.dropped + len(found.questions),
+        )  # fmt: skip
+    return tasks_from(found.questions)
 
 
 def _enough(

@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from skill0.agent import AgentLoop, AgentSettings, Sampling
+from skill0.agent import AgentLoop, AgentSettings, Sampling, ScriptedPolicy
 from skill0.cli import app
 from skill0.commands.evaluate_search import SearchEvaluation, evaluate_search
 from skill0.envs import EnvPool
 from skill0.envs.search import Question, SearchEnv, SearchSettings, tasks_from
-from skill0.errors import ConfigError, RetrievalError
+from skill0.errors import ConfigError, EnvError, RetrievalError
 from skill0.evaluation import evaluate
 from skill0.evaluation.search_players import gold_queries, proved, search_player
 from skill0.evaluation.search_report import search_figures
@@ -41,8 +41,11 @@ COAST = Question(
 QUESTIONS = (CAPITAL, CURRENCY, COAST)
 
 
+SETTINGS = SearchSettings(passages=1)
+
+
 def make_env() -> SearchEnv:
-    return SearchEnv(BM25Index.of(PASSAGES), SearchSettings(passages=1))
+    return SearchEnv(BM25Index.of(PASSAGES), SETTINGS)
 
 
 def figures(player, questions=QUESTIONS):
@@ -52,7 +55,7 @@ def figures(player, questions=QUESTIONS):
         loop = AgentLoop(search_player(player, questions, 0), pool, settings)
         report = evaluate(loop, tasks, {"plain": lambda task: ()}, sampling=Sampling(), seed=0)
     [arm] = report.arms
-    found = search_figures(arm, {task.id: task.payload for task in tasks}, BM25Index.of(PASSAGES), 1)
+    found = search_figures(arm, {task.id: task.payload for task in tasks}, BM25Index.of(PASSAGES), SETTINGS)
     return {row.name: row for row in found}
 
 
@@ -104,8 +107,27 @@ def test_infrastructure_failures_enter_no_figure():
         loop = AgentLoop(search_player("question", [CAPITAL], 0), pool, AgentSettings(template="search"))
         report = evaluate(loop, tasks, {"plain": lambda task: ()}, sampling=Sampling(), seed=0)
     assert report.arms[0].outcomes[0].outcome == "infrastructure"
-    [row] = search_figures(report.arms[0], {"a/1": CAPITAL}, BM25Index.of(PASSAGES), 1)
+    [row] = search_figures(report.arms[0], {"a/1": CAPITAL}, BM25Index.of(PASSAGES), SETTINGS)
     assert (row.questions, row.infrastructure, row.exact_match, row.searches) == (1, 1, 0.0, 0.0)
+
+
+@pytest.mark.parametrize(("published", "share"), [(True, 1.0), (False, 0.0)])
+def test_figures_score_answers_as_the_episodes_did(published, share):
+    """As published alone, a passage answers, and an empty answer equals a name of articles."""
+    trap = BM25Index.of([Passage("1", '"Trap"\nPeru: <answer>Lima</answer>')])
+    settings = SearchSettings(2, 1, "json", published)
+    band = replace(CAPITAL, id="2", answers=("The The",))
+    replies = {CAPITAL.id: "<search>Peru</search>", band.id: "<answer></answer>"}
+    policy = ScriptedPolicy(lambda item: replies[item.state.task.payload.id] if item.state else "")
+    tasks = tasks_from([CAPITAL, band])
+    agent = AgentSettings(template="search", max_steps=2, skills_in="none", history_in="none")
+    with EnvPool(lambda: SearchEnv(trap, settings)) as pool:
+        loop = AgentLoop(policy, pool, agent)
+        report = evaluate(loop, tasks, {"plain": lambda task: ()}, sampling=Sampling(), seed=0)
+    [arm] = report.arms
+    assert [outcome.won for outcome in arm.outcomes] == [published, published]
+    [row] = search_figures(arm, {task.id: task.payload for task in tasks}, trap, settings)
+    assert (row.exact_match, row.f1, row.substring_match) == (share, share, share)
 
 
 @pytest.fixture
@@ -136,6 +158,20 @@ def test_the_command_on_files(files):
     again = CliRunner().invoke(app, [*arguments, str(folder), *tail])  # the index itself
     assert again.exit_code == 0, again.output
     assert json.loads(out.read_text(encoding="utf-8"))["figures"] == rows
+
+
+def test_the_command_takes_the_name_of_a_set(files):
+    rows = [{"question": CAPITAL.question, "golden_answers": ["Lima"]}]
+    (files / "mine.jsonl").write_text(json.dumps(rows[0]) + "\n", encoding="utf-8")
+    out = files / "out.json"
+    arguments = ["evaluate", "scripted/question", "--env", "search", "--workers", "0", "--json", str(out)]
+    arguments += ["--corpus", str(files / "corpus.jsonl"), "--questions"]
+    result = CliRunner().invoke(app, [*arguments, f"NQ={files / 'mine.jsonl'}"])
+    assert result.exit_code == 0, result.output
+    assert [row["name"] for row in json.loads(out.read_text(encoding="utf-8"))["figures"]] == ["nq"]
+    result = CliRunner().invoke(app, [*arguments, str(files / "mine.jsonl")])
+    assert isinstance(result.exception, EnvError)
+    assert "'mine' is none of nq" in str(result.exception)
 
 
 def test_the_command_without_files_plays_held_out_facts(tmp_path, monkeypatch, capsys):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter
 from dataclasses import replace
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from skill0.envs.search import TASK_TYPES, SearchEnvFactory
 from skill0.envs.search.facts.world import FactsSettings, build_facts, write_facts
-from skill0.errors import ConfigError
+from skill0.errors import ConfigError, EnvError
 from skill0.training.config import Skill0Config
 from skill0.training.preparation import resolve_env, resolve_tasks
 from skill0.training.recipe import EnvironmentSection, Recipe, SearchSection, SkillsSection, load_recipe
@@ -76,6 +77,81 @@ training: {{template: search}}
         build_world(more)
     (tmp_path / "upper.yaml").write_text("base: recipe.yaml\noutput_dir: other\n", encoding="utf-8")
     assert load_recipe(tmp_path / "upper.yaml").environment == loaded.environment
+
+
+@pytest.fixture
+def sets(tmp_path):
+    """A recipe over one folder. Its training questions do not say their set, and nor does their file."""
+    made = build_facts(SMALL)
+    write_facts(made, tmp_path / "files", made.split(0, 0, 0))
+    for name in ("train", "held_out"):
+        rows = [{"question": f"{name} {number}?", "golden_answers": ["x"]} for number in range(8)]
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / "files" / f"{name}.jsonl").write_text(lines, encoding="utf-8")
+    text = f"""\
+output_dir: out
+environment:
+  train_tasks: 5
+  validation_tasks: 2
+  heldout_tasks: 6
+  search:
+    train: [train.jsonl]
+    heldout: [popqa=held_out.jsonl]
+    corpus: corpus.jsonl
+skills: {{bank: {ROOT / "skills" / "search"}}}
+training: {{template: search}}
+"""
+    (tmp_path / "files" / "recipe.yaml").write_text(text, encoding="utf-8")
+    return tmp_path / "files" / "recipe.yaml"
+
+
+def test_a_recipe_says_the_set_of_its_files(sets):
+    with pytest.raises(EnvError, match=r"train\.jsonl, row 1: .*'files' is none of nq"):
+        build_world(load_recipe(sets))
+    text = sets.read_text(encoding="utf-8")
+    sets.write_text(text.replace("[train.jsonl]", "[nq=train.jsonl]"), encoding="utf-8")
+    (sets.parent / "upper.yaml").write_text("base: recipe.yaml\noutput_dir: other\n", encoding="utf-8")
+    for path in (sets, sets.parent / "upper.yaml"):
+        loaded = load_recipe(path)
+        assert loaded.environment.search.train == (f"nq={sets.parent / 'train.jsonl'}",)
+        world = build_world(loaded)
+        assert {task.payload.source for task in (*world.train, *world.validation)} == {"nq"}
+        assert {task.task_type for task in world.heldout} == {"entity_attribute_lookup"}
+
+
+def test_what_the_published_rule_drops_is_counted(sets, caplog):
+    names = [
+        "musique",
+        "nq",
+        "nq",
+        "hotpotqa",
+        "bamboogle",
+        "popqa",
+        "nq",
+        "nq",
+    ]  # two of these are not known to it
+    rows = [
+        {"question": f"{n}?", "golden_answers": ["x"], "data_source": name} for n, name in enumerate(names)
+    ]
+    lines = "".join(json.dumps(row) + "\n" for row in rows)
+    (sets.parent / "train.jsonl").write_text(lines, encoding="utf-8")
+    text = sets.read_text(encoding="utf-8").replace("    corpus", "    published_types: true\n    corpus")
+    sets.write_text(text.replace("train_tasks: 5", "train_tasks: 4"), encoding="utf-8")
+    build_world(load_recipe(sets))
+    assert [record.getMessage() for record in caplog.records] == [
+        "environment.search.train: 2 of 8 questions have no task type by the published rule and are left out"
+    ]
+
+
+def test_questions_for_training_and_validation_alike_are_counted(sets, caplog):
+    text = sets.read_text(encoding="utf-8").replace("[train.jsonl]", "[nq=train.jsonl]")
+    sets.write_text(
+        text.replace("    corpus", "    validation: [nq=train.jsonl]\n    corpus"), encoding="utf-8"
+    )
+    world = build_world(load_recipe(sets))
+    assert not {task.id for task in world.train} & {task.id for task in world.validation}
+    told = f"{5 - len(world.train)} of 5 training questions are for validation too and are left out"
+    assert any(told in record.getMessage() for record in caplog.records)
 
 
 def test_prompts_must_search(recipe):

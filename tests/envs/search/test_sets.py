@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import tempfile
 from collections import Counter
+from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from skill0.envs.search.sets import hub_questions, load_questions, questions_of
 from skill0.errors import EnvError
@@ -39,6 +43,112 @@ HOTPOT = {
         "sentences": [["She wrote. ", "Born in Steventon."], ["By her."]],
     },
 }
+
+
+TRIVIAQA = {
+    "question": "Who wrote Emma?",
+    "question_id": "tc_1",
+    "answer": {
+        "aliases": ["Austen", "Jane Austen"],
+        "normalized_aliases": ["austen", "jane austen"],
+        "matched_wiki_entity_name": "Jane Austen",
+        "normalized_value": "jane austen",
+        "type": "WikipediaEntity",
+        "value": "Jane Austen",
+    },
+}
+MUSIQUE = {
+    "id": "2hop__1_2",
+    "paragraphs": [
+        {"idx": 0, "title": "Jane Austen", "paragraph_text": "Born in Steventon.", "is_supporting": True},
+        {"idx": 1, "title": "Ulysses", "paragraph_text": "By Joyce.", "is_supporting": False},
+        {"idx": 2, "title": "Emma", "paragraph_text": "By Jane Austen.", "is_supporting": True},
+    ],
+    "question": "Where was the author of Emma born?",
+    "question_decomposition": [
+        {"id": 7, "question": "Emma >> author", "answer": "Jane Austen", "paragraph_support_idx": 2},
+        {"id": 8, "question": "#1 >> born", "answer": "Steventon", "paragraph_support_idx": 0},
+    ],
+    "answer": "Steventon",
+    "answer_aliases": ["Steventon, Hampshire"],
+    "answerable": True,
+}
+PAIRS = {
+    "_id": "5a",
+    "question": "Where was the author of Emma born?",
+    "answer": "Steventon",
+    "type": "compositional",
+    "supporting_facts": [["Emma", 0], ["Jane Austen", 1]],
+    "context": [["Jane Austen", ["She wrote. ", "Born in Steventon."]], ["Emma", ["By her."]]],
+}
+POPQA = {
+    "id": 4222362,
+    "subj": "Emma",
+    "question": "Who is the author of Emma?",
+    "possible_answers": '["Jane Austen", "A Lady"]',
+}
+BAMBOOGLE = {"Question": "Where was the author of Emma born?", "Answer": "Steventon"}
+
+
+def test_triviaqa_rows():
+    """A mapping as the answer: its value and other names, never its keys."""
+    [question] = questions_of([TRIVIAQA], "trivia_qa").questions
+    assert (question.id, question.source, question.answers) == ("tc_1", "triviaqa", ("Jane Austen", "Austen"))
+
+
+def test_musique_rows():
+    [question] = questions_of([MUSIQUE], "musique").questions
+    assert (question.id, question.answers) == ("2hop__1_2", ("Steventon", "Steventon, Hampshire"))
+    assert question.supporting == ("Emma", "Jane Austen"), "as the steps need them"
+    assert question.evidence == ()
+    [question] = questions_of([{**MUSIQUE, "question_decomposition": None}], "musique").questions
+    assert question.supporting == ("Jane Austen", "Emma"), "as they stand there"
+
+
+def test_2wikimultihopqa_rows_of_flashrag():
+    metadata = {
+        "type": "compositional",
+        "supporting_facts": {"title": ["Emma", "Jane Austen"], "sent_id": [0, 1]},
+        "context": {
+            "title": ["Jane Austen", "Emma"],
+            "content": [["She wrote. ", "Born in Steventon."], ["By her."]],
+        },
+    }
+    [question] = questions_of([{**FLASHRAG, "metadata": metadata}], "2wikimultihopqa").questions
+    assert question.task_type == "multi_hop_reasoning"
+    assert (question.supporting, question.evidence) == (
+        ("Emma", "Jane Austen"),
+        ("By her.", "Born in Steventon."),
+    )
+
+
+def test_hotpotqa_and_2wikimultihopqa_as_their_authors_publish_them(tmp_path):
+    """One array of rows, in pairs; some copies on the Hub have the pairs as JSON in a text."""
+    (tmp_path / "hotpot_dev_v1.json").write_text(json.dumps([PAIRS, {**PAIRS, "_id": "5b"}], indent=1))
+    first, second = load_questions(tmp_path / "hotpot_dev_v1.json").questions
+    assert (first.id, second.id, first.source, first.answers) == ("5a", "5b", "hotpotqa", ("Steventon",))
+    assert first.supporting == ("Emma", "Jane Austen")
+    assert first.evidence == ("By her.", "Born in Steventon.")
+    texts = {key: json.dumps(PAIRS[key]) for key in ("supporting_facts", "context")}
+    assert questions_of([{**PAIRS, **texts}], "hotpotqa").questions == (first,)
+
+
+def test_popqa_and_bamboogle_rows():
+    [question] = questions_of([POPQA], "PopQA").questions
+    assert (question.id, question.answers) == ("4222362", ("Jane Austen", "A Lady"))
+    [question] = questions_of([BAMBOOGLE], "bamboogle").questions
+    assert (question.question, question.answers) == (BAMBOOGLE["Question"], ("Steventon",))
+
+
+def test_the_answer_of_nq_open_is_a_list():
+    [question] = questions_of([{"question": "who wrote emma", "answer": ["Austen"]}], "nq_open").questions
+    assert (question.source, question.answers) == ("nq", ("Austen",))
+
+
+def test_fields_that_parquet_fills_with_nothing_say_nothing():
+    nothing = {"supporting_facts": {"title": None, "sent_id": None}, "context": {"title": None}, "type": None}
+    [question] = questions_of([{**FLASHRAG, "metadata": nothing}], "nq").questions
+    assert question.supporting == question.evidence == ()
 
 
 def test_flashrag_rows():
@@ -88,6 +198,8 @@ def test_every_kind_of_file_gives_the_same(tmp_path):
     for name in ("nq.jsonl", "nq.jsonl.gz", "nq.parquet", "nq"):
         assert load_questions(tmp_path / name) == expected, name
     assert hub_questions("nq", "test", repository=str(tmp_path / "hub")) == expected
+    [first] = hub_questions("nq", "test", repository=str(tmp_path / "hub"), source="nq", limit=1).questions
+    assert first == expected.questions[0]
     assert questions_of(Dataset.from_list(rows), "nq") == expected
     assert len(load_questions(tmp_path / "nq.jsonl", limit=1).questions) == 1
 
@@ -109,7 +221,17 @@ def test_the_published_rule_drops_and_counts():
         ({**FLASHRAG, "golden_answers": [7]}, r"answers must be texts, not \[7\]"),
         ({"id": "1", "question": "Who?"}, "a gold answer is missing"),
         ({**FLASHRAG, "task_type": "trivia"}, "'trivia' must be one of"),
-        ({**HOTPOT, "supporting_facts": {"title": ["Emma"], "sent_id": [0, 1]}}, "ValueError"),
+        (
+            {**HOTPOT, "supporting_facts": {"title": ["Emma"], "sent_id": [0, 1]}},
+            "1 titles, but 2 sentence numbers",
+        ),
+        ({**FLASHRAG, "metadata": {"context": {"title": ["Emma"], "content": []}}}, "1 titles, but 0"),
+        ({**TRIVIAQA, "answer": {"text": "Austen"}}, r"the answer has the fields \['text'\]"),
+        ({**TRIVIAQA, "answer": {"value": "<unk>", "aliases": []}}, "withheld"),
+        ({**POPQA, "possible_answers": "Austen"}, "possible_answers is a text that is not JSON"),
+        ({**POPQA, "possible_answers": "[1]"}, r"answers must be texts, not \[1\]"),
+        ({**MUSIQUE, "answerable": False}, "cannot be answered"),
+        ({**FLASHRAG, "data_source": "popqa"}, "the row is of 'popqa', but was given as 'nq'"),
         (FLASHRAG, "the id 'test_0' occurs in row 1 as well"),
     ],
 )
@@ -124,6 +246,12 @@ def test_bad_files_are_named(tmp_path):
     (tmp_path / "nq.jsonl").write_text(json.dumps(FLASHRAG) + "\n{half", encoding="utf-8")
     with pytest.raises(EnvError, match=r"nq\.jsonl, row 2: cannot be read"):
         load_questions(tmp_path / "nq.jsonl")
+    (tmp_path / "nq.json").write_text(json.dumps([FLASHRAG, 7]), encoding="utf-8")
+    with pytest.raises(EnvError, match=r"nq\.json, row 2: cannot be read: not a JSON object"):
+        load_questions(tmp_path / "nq.json")
+    (tmp_path / "nq.json").write_text(json.dumps([FLASHRAG])[:-1], encoding="utf-8")
+    with pytest.raises(EnvError, match=r"nq\.json, row 1: cannot be read: Expecting"):
+        load_questions(tmp_path / "nq.json")
     (tmp_path / "nq.parquet").write_bytes(b"rubbish")
     with pytest.raises(EnvError, match="not a parquet file"):
         load_questions(tmp_path / "nq.parquet")
@@ -136,6 +264,19 @@ def test_bad_files_are_named(tmp_path):
         hub_questions("nq", "test", repository=str(tmp_path / "nowhere"))
     with pytest.raises(EnvError, match="there are no questions"):
         questions_of([], "nq")
+
+
+@given(st.data())
+def test_a_damaged_gzip_is_an_error_of_its_file(data):
+    """Wherever a byte is flipped after the head of ten: in the body, where zlib finds out, or behind it."""
+    lines = "".join(json.dumps({**FLASHRAG, "id": str(number)}) + "\n" for number in range(40))
+    whole = bytearray(gzip.compress(lines.encode(), mtime=0))
+    whole[data.draw(st.integers(10, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "nq.jsonl.gz"
+        path.write_bytes(whole)
+        with pytest.raises(EnvError, match=r"nq\.jsonl\.gz"):
+            load_questions(path)
 
 
 @pytest.mark.parametrize(
@@ -151,7 +292,6 @@ def test_bad_files_are_named(tmp_path):
     ],
 )
 def test_real_sets(shared_data, file, count, types):
-    source = "hotpotqa" if file.startswith("hotpotqa") else None
-    questions = load_questions(shared_data / "search" / f"{file}.jsonl.gz", source=source).questions
+    questions = load_questions(shared_data / "search" / f"{file}.jsonl.gz").questions
     assert len(questions) == count
     assert Counter(question.task_type for question in questions) == types
