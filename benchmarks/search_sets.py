@@ -37,7 +37,7 @@ def main() -> None:
         for questions, corpus in [*pairs, hotpot(arguments.shared, Path(folder))]:
             print(f"{questions.name} on {corpus.name}")
             settings = search_settings(arguments.passages, published=False)
-            evaluate_search("scripted", SearchEvaluation((questions,), corpus, settings=settings))
+            evaluate_search("scripted", SearchEvaluation((questions,), str(corpus), settings=settings))
 
 
 def hotpot(shared: Path, folder: Path) -> tuple[Path, Path]:
