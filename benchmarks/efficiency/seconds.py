@@ -38,10 +38,6 @@ def seconds_of(work: Callable[[], Any]) -> Seconds:
     return now() - start
 
 
-def median_seconds(measured: Sequence[Seconds]) -> Seconds:
-    return Seconds(median(one.wall for one in measured), median(one.cpu for one in measured))
-
-
 def median_ratio(measured: Sequence[Seconds], base: Sequence[Seconds]) -> dict[str, float]:
     """The median over pairs of measured / base, by wall clock and by CPU seconds."""
     pairs = list(zip(measured, base, strict=True))
