@@ -7,7 +7,7 @@ Differences are within a seed, whose tasks all arms share; intervals are Student
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
@@ -21,6 +21,18 @@ HOLDS, DOES_NOT, UNDECIDED = "holds", "does not", "undecided"
 
 CLOSE = 0.05
 """How far the default may end below its own success with skills."""
+
+TITLES = {
+    DEFAULT: "default",
+    PLAIN: "plain GRPO",
+    PUBLISHED: "SKILL0",
+    FULL_BANK: "[full, full, full]",
+    RANDOM_RANK: "random rank",
+}
+"""The arms as the differences name them."""
+
+Difference = tuple[str, Mean | None]
+"""What ought to be above 0, and its mean over seeds; None where no seed has it."""
 
 
 @dataclass(frozen=True)
@@ -39,9 +51,9 @@ class Verdict:
         }
 
 
-def decide(ordering: str, differences: Sequence[tuple[str, Mean | None]]) -> Verdict:
+def decide(ordering: str, differences: Sequence[Difference]) -> Verdict:
     """The verdict on differences that all ought to be above 0; one that is missing leaves it undecided."""
-    known = tuple((name, mean) for name, mean in differences if mean is not None)
+    known = _known(differences)
     if any(mean.high < 0 for _, mean in known):
         verdict = DOES_NOT
     elif len(known) == len(differences) and all(mean.low > 0 for _, mean in known):
@@ -51,94 +63,81 @@ def decide(ordering: str, differences: Sequence[tuple[str, Mean | None]]) -> Ver
     return Verdict(ordering, verdict, known)
 
 
+@dataclass(frozen=True)
+class Ends:
+    """How the arms ended, seed by seed, and what orderings compare of it."""
+
+    runs: Sequence[Run]
+
+    def without(self, arm: str) -> dict[int, float]:
+        """Success without skills."""
+        return {run.seed: value(run.after[WITHOUT]) for run in self.runs if run.arm == arm}
+
+    def gaps(self, arm: str) -> dict[int, float]:
+        """Success with skills less success without."""
+        return {run.seed: gap(run.after) for run in self.runs if run.arm == arm}
+
+    def above(self, upper: str, lower: str) -> Difference:
+        """How far one arm ends above another without skills."""
+        name = f"{TITLES[upper]} - {TITLES[lower]}, without skills"
+        return name, paired_difference(self.without(upper), self.without(lower))
+
+
 def verdicts(runs: Sequence[Run]) -> list[Verdict]:
     """Every ordering whose arms were played."""
-
-    def ending(arm: str, context: str = WITHOUT) -> dict[int, float]:
-        return {run.seed: value(run.after[context]) for run in runs if run.arm == arm}
-
-    def less(one: str, other: str) -> Mean | None:
-        return paired_difference(ending(one), ending(other))
-
-    def gaps(arm: str) -> dict[int, float]:
-        return {run.seed: gap(run.after) for run in runs if run.arm == arm}
-
+    ends = Ends(runs)
     played = {run.arm for run in runs}
-    found = []
-    if {DEFAULT, PLAIN} <= played:
-        found.append(
-            decide(
-                "without skills, the default ends above plain GRPO",
-                [("default - plain GRPO, without skills", less(DEFAULT, PLAIN))],
-            )
-        )
-        found.append(_apart(ending(DEFAULT), ending(PLAIN)))
-    if DEFAULT in played:
-        spare = [CLOSE - gap for gap in gaps(DEFAULT).values()]
-        found.append(
-            decide(
-                f"the default ends within {100 * CLOSE:.0f} points of its own success with skills",
-                [(f"{100 * CLOSE:.0f} points - (with - without skills)", mean_over_seeds(spare))],
-            )
-        )
-    if {PUBLISHED, PLAIN} <= played:
-        found.append(
-            decide(
-                "without skills, published SKILL0 ends above plain GRPO",
-                [("SKILL0 - plain GRPO, without skills", less(PUBLISHED, PLAIN))],
-            )
-        )
-    if {PUBLISHED, FULL_BANK} <= played:
-        found.append(
-            decide(
-                "[full, full, full] collapses without skills",
-                [
-                    ("SKILL0 - [full, full, full], without skills", less(PUBLISHED, FULL_BANK)),
-                    (
-                        "[full, full, full]: with - without skills",
-                        mean_over_seeds(list(gaps(FULL_BANK).values())),
-                    ),
-                ],
-            )
-        )
-    if {PUBLISHED, RANDOM_RANK} <= played:
-        found.append(
-            decide(
-                "random selection collapses",
-                [("SKILL0 - random rank, without skills", less(PUBLISHED, RANDOM_RANK))],
-            )
-        )
+    every = (*_of_the_default(ends), *_of_the_papers(ends), *_of_the_loss(ends))
+    return [verdict for arms, verdict in every if arms <= played]
+
+
+def _of_the_default(ends: Ends) -> Iterator[tuple[set[str], Verdict]]:
+    """What the default is held to, each with the arms it takes."""
+    ordering = "without skills, the default ends above plain GRPO"
+    yield {DEFAULT, PLAIN}, decide(ordering, [ends.above(DEFAULT, PLAIN)])
+    yield {DEFAULT, PLAIN}, _apart(ends.without(DEFAULT), ends.without(PLAIN))
+    points = f"{100 * CLOSE:.0f} points"
+    spare = mean_over_seeds([CLOSE - gap for gap in ends.gaps(DEFAULT).values()])
+    ordering = f"the default ends within {points} of its own success with skills"
+    yield {DEFAULT}, decide(ordering, [(f"{points} - (with - without skills)", spare)])
+
+
+def _of_the_papers(ends: Ends) -> Iterator[tuple[set[str], Verdict]]:
+    """What the papers say of the curriculum and of ablating it."""
+    ordering = "without skills, published SKILL0 ends above plain GRPO"
+    yield {PUBLISHED, PLAIN}, decide(ordering, [ends.above(PUBLISHED, PLAIN)])
+    ordering = "[full, full, full] collapses without skills"
+    leans = mean_over_seeds(list(ends.gaps(FULL_BANK).values()))
+    differences = [ends.above(PUBLISHED, FULL_BANK), ("[full, full, full]: with - without skills", leans)]
+    yield {PUBLISHED, FULL_BANK}, decide(ordering, differences)
+    ordering = "random selection collapses"
+    yield {PUBLISHED, RANDOM_RANK}, decide(ordering, [ends.above(PUBLISHED, RANDOM_RANK)])
+    ordering = "random selection ends below plain GRPO"
+    yield {PLAIN, RANDOM_RANK}, decide(ordering, [ends.above(PLAIN, RANDOM_RANK)])
     for arm in (PUBLISHED, DEFAULT):
-        if arm in played:
-            found.append(_rises_then_falls(arm, [run for run in runs if run.arm == arm]))
-    if {DEFAULT, PAIRED_ONLY} <= played:
-        found.append(
-            decide(
-                "the internalization loss closes the gap to success with skills",
-                [
-                    (
-                        "gap of paired only - gap of the default",
-                        paired_difference(gaps(PAIRED_ONLY), gaps(DEFAULT)),
-                    )
-                ],
-            )
-        )
-    return found
+        yield {arm}, _rises_then_falls(arm, [run for run in ends.runs if run.arm == arm])
 
 
-def _apart(default: dict[int, float], plain: dict[int, float]) -> Verdict:
+def _of_the_loss(ends: Ends) -> Iterator[tuple[set[str], Verdict]]:
+    """What the internalization loss is for."""
+    narrower = paired_difference(ends.gaps(PAIRED_ONLY), ends.gaps(DEFAULT))
+    ordering = "the internalization loss closes the gap to success with skills"
+    yield {DEFAULT, PAIRED_ONLY}, decide(ordering, [("gap of paired only - gap of the default", narrower)])
+
+
+def _apart(default: Mapping[int, float], plain: Mapping[int, float]) -> Verdict:
     """Whether the intervals of the two arms themselves, not of their difference, have no point in common."""
     upper, lower = mean_over_seeds(list(default.values())), mean_over_seeds(list(plain.values()))
-    assert upper is not None
-    assert lower is not None
-    if overlap(upper, lower):
+    if upper is None or lower is None or overlap(upper, lower):
         verdict = UNDECIDED
     else:
         verdict = HOLDS if upper.value > lower.value else DOES_NOT
-    ordering = "the intervals of the default and of plain GRPO do not overlap"
-    return Verdict(
-        ordering, verdict, (("default, without skills", upper), ("plain GRPO, without skills", lower))
-    )
+    means = _known([("default, without skills", upper), ("plain GRPO, without skills", lower)])
+    return Verdict("the intervals of the default and of plain GRPO do not overlap", verdict, means)
+
+
+def _known(differences: Sequence[Difference]) -> tuple[tuple[str, Mean], ...]:
+    return tuple((name, mean) for name, mean in differences if mean is not None)
 
 
 def _rises_then_falls(arm: str, runs: Sequence[Run]) -> Verdict:
