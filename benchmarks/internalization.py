@@ -2,7 +2,7 @@
 
     python benchmarks/internalization.py                       # tables of the runs that are there
     python benchmarks/internalization.py all --jobs 2          # play what is missing, then the tables
-    python benchmarks/internalization.py plain_grpo default --seeds 0 1 2 3 4
+    python benchmarks/internalization.py plain_grpo default --seeds 0 1 2 3 4        # of these seeds only
     python benchmarks/internalization.py --markdown --json study.json --figures docs/images
     python benchmarks/internalization.py --quick               # a few rounds of two arms, for tests
 
@@ -49,23 +49,27 @@ def main() -> int:
 
 
 def study(given: argparse.Namespace, console: Console) -> int:
-    """Play what is asked for and is missing, then tell about all finished runs in the folder."""
+    """Play what is asked for and is missing, then tell about the finished runs in the folder: of the arms and
+    the seeds that were named, or of all."""
     arms = all_arms()
     name = "internalization" if given.base is None else f"internalization_{given.base.stem}"
     output = given.output or RUNS / (f"{name}_quick" if given.quick else name)
     failed: list[Job] = []
     names = given.arms or ([PLAIN, DEFAULT] if given.quick else [])
     if names and not given.report:
-        settings = Study(output.resolve(), given.seeds, given.base, given.policy, given.episodes)
+        seeds = given.seeds or ([0] if given.quick else [0, 1, 2])
+        settings = Study(output.resolve(), seeds, given.base, given.policy, given.episodes)
         shrink = quick if given.quick else None
         jobs = planned_jobs(settings, chosen_arms(names, arms), arms[DEFAULT], shrink)
         show_plans(jobs, console)
         failed = play(jobs, given.jobs, console)
-    runs = read_runs(
-        output, {name: arm for name, arm in arms.items() if not names or arm in chosen_arms(names, arms)}
-    )
+    told = {name: arm for name, arm in arms.items() if not names or arm in chosen_arms(names, arms)}
+    runs = read_runs(output, told, given.seeds)
     if not runs:
-        console.print(f"no finished runs in {output}; play some: python benchmarks/internalization.py all")
+        of_seeds = f" of seeds {given.seeds}" if given.seeds else ""
+        console.print(
+            f"no finished runs{of_seeds} in {output}; play some: python benchmarks/internalization.py all"
+        )
         return 1 if failed else 0
     tell(runs, arms, given, name, console)
     return 1 if failed else 0
@@ -155,6 +159,7 @@ def run_as_json(run: Run) -> dict[str, Any]:
         },
         "first_move_curve": run.first_move_curve(),
         "helpfulness": run.helpfulness(),
+        "helpfulness_form": run.helpfulness_form,
         "withdrawals": list(run.withdrawals()),
         "tokens_per_turn": run.results["tokens_per_turn"],
         "seconds": run.results["seconds"],
@@ -166,7 +171,10 @@ def arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("arms", nargs="*", help="arms to play, or all; without any, only the tables")
-    parser.add_argument("--seeds", type=int, nargs="+", default=None, help="default: 0 1 2; 0 with --quick")
+    parser.add_argument(
+        "--seeds", type=int, nargs="+",
+        help="to play and to tell of; without it plays 0 1 2 (0 with --quick) and tells of all there are",
+    )  # fmt: skip
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1, help="runs side by side")
     parser.add_argument("--episodes", type=int, help="budget of every arm, validation counted")
     parser.add_argument("--base", type=Path, help="another recipe to put the arms on")
@@ -179,9 +187,7 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--markdown", action="store_true", help="print the tables as Markdown")
     parser.add_argument("--json", type=Path, help="write everything here")
     parser.add_argument("--figures", type=Path, help="draw the figures into this folder")
-    given = parser.parse_args()
-    given.seeds = given.seeds or ([0] if given.quick else [0, 1, 2])
-    return given
+    return parser.parse_args()
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ Everything is read from the run folder; nothing is played here.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -13,10 +13,12 @@ from statistics import fmean
 from typing import Any
 
 from skill0.curriculum import CurriculumChange
+from skill0.curriculum.helpfulness import common_form
 from skill0.errors import ConfigError
 from skill0.evaluation import ArmReport, EvaluationReport, Rate
 from skill0.evaluation.measuring import WITH, WITHOUT
 from skill0.training.callbacks import METRICS_FILE
+from skill0.training.config import Skill0Config
 from skill0.training.probe import PROBES_FOLDER
 from skill0.training.recipe import load_recipe
 from skill0.training.report import read_metrics
@@ -28,7 +30,8 @@ from study.facts import ShowsFact, shows_fact
 @dataclass(frozen=True)
 class Run:
     """A finished run. `probes` maps optimizer steps to reports on the validation tasks; `before` and `after`
-    are on the held-out tasks. `shows_fact` is None for official games."""
+    are on the held-out tasks. `helpfulness_from` is the setting of the recipe. `shows_fact` is None for
+    official games."""
 
     arm: str
     seed: int
@@ -37,6 +40,7 @@ class Run:
     after: EvaluationReport
     probes: Mapping[int, EvaluationReport]
     rows: tuple[Mapping[str, Any], ...]
+    helpfulness_from: str
     shows_fact: ShowsFact | None
 
     @cached_property
@@ -115,6 +119,15 @@ class Run:
                     found.setdefault(name, []).append((change.step, item.delta))
         return found
 
+    @property
+    def helpfulness_form(self) -> str | None:
+        """What `helpfulness` compares, and in which episodes, such as "set, paired"; None if nothing was
+        measured. Where both kinds of episodes are, those of validation decide and stand in the timeline."""
+        items = [item for change in self.timeline for item in change.helpfulness.values()]
+        form = common_form(item for item in items if item.delta is not None)
+        source = "paired" if self.helpfulness_from == "paired" else "validation"
+        return None if form is None else f"{form}, {source}"
+
     def withdrawals(self) -> Iterator[tuple[str, int, str]]:
         """File, step and reason of each withdrawal, in order."""
         for change in self.timeline:
@@ -122,14 +135,21 @@ class Run:
                 yield name, change.step, change.reasons[name].removeprefix("withdrawn: ")
 
 
-def read_runs(output: Path, arms: Mapping[str, Any]) -> list[Run]:
-    """The finished runs below `output`, arms in the given order, then seeds."""
+def read_runs(output: Path, arms: Mapping[str, Any], seeds: Collection[int] | None = None) -> list[Run]:
+    """The finished runs below `output`, arms in the given order, then seeds: those of `seeds`, or all."""
     found = []
     for name in arms:
-        for results in (output / name).glob(f"seed-*/{RESULTS_FILE}"):
-            found.append(read_run(name, results.parent))
+        for folder in finished_folders(output / name, seeds):
+            found.append(read_run(name, folder))
     order = list(arms)
     return sorted(found, key=lambda run: (order.index(run.arm), run.seed))
+
+
+def finished_folders(arm: Path, seeds: Collection[int] | None = None) -> list[Path]:
+    """The folders of an arm's finished runs, of `seeds` only if any are given."""
+    asked = None if seeds is None else {f"seed-{seed}" for seed in seeds}
+    folders = [results.parent for results in arm.glob(f"seed-*/{RESULTS_FILE}")]
+    return sorted(folder for folder in folders if asked is None or folder.name in asked)
 
 
 def read_run(arm: str, folder: Path) -> Run:
@@ -146,6 +166,7 @@ def read_run(arm: str, folder: Path) -> Run:
             for path in (checkpoints / PROBES_FOLDER).glob("step-*.json")
         },
         rows=tuple(read_metrics(checkpoints / METRICS_FILE)),
+        helpfulness_from=recipe.training.get("helpfulness_from", Skill0Config.helpfulness_from),
         shows_fact=shows_fact(recipe),
     )
 

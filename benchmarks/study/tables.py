@@ -1,51 +1,29 @@
-"""The tables of the study, made once and printed to the terminal or as Markdown."""
+"""The tables of the study. Those on the curriculum are in `curriculum_tables.py`."""
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from statistics import fmean
-
-import rich.table
 
 from skill0.errors import ConfigError
 from skill0.evaluation import EvaluationReport, Rate
 from skill0.evaluation.measuring import WITH, WITHOUT
 from skill0.training.recorded import another_seed
 from study.arms import PLAIN, Arm
+from study.curriculum_tables import comparison_table, helpfulness_table, withdrawals_table
 from study.finished import Run, gap, value
 from study.intervals import Mean, mean_over_seeds, paired_difference
+from study.table import Table, span
 from study.verdicts import Verdict
 
 
-@dataclass(frozen=True)
-class Table:
-    """A title, the names of the columns, and rows of text. `note` says what the figures are."""
-
-    title: str
-    columns: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    note: str = ""
-
-    def rich(self) -> rich.table.Table:
-        table = rich.table.Table(*self.columns, title=self.title, title_justify="left")
-        for row in self.rows:
-            table.add_row(*row)
-        return table
-
-    def markdown(self) -> str:
-        lines = [self.columns, ("---",) * len(self.columns), *self.rows]
-        body = "\n".join("| " + " | ".join(cells) + " |" for cells in lines)
-        return f"**{self.title}.** {self.note}\n\n{body}\n".replace(".** \n", ".**\n")
-
-
 def tables(runs: Sequence[Run], arms: Mapping[str, Arm], found: Sequence[Verdict]) -> list[Table]:
-    """All tables of the study, in the order in which they are read."""
+    """All tables of the study that have anything to say, in the order in which they are read."""
     by_arm = group_by_arm(runs)
-    return [
+    every = (
         arms_table(by_arm, arms),
         success_table(by_arm),
+        seeds_table(by_arm),
         plain_table(by_arm),
         on_the_way_table(by_arm),
         curves_table(by_arm, "Success without skills", lambda run: run.curve(WITHOUT)),
@@ -56,7 +34,8 @@ def tables(runs: Sequence[Run], arms: Mapping[str, Arm], found: Sequence[Verdict
         withdrawals_table(by_arm),
         comparison_table(by_arm),
         verdicts_table(found),
-    ]
+    )
+    return [table for table in every if table.rows]
 
 
 def group_by_arm(runs: Sequence[Run]) -> dict[str, list[Run]]:
@@ -69,9 +48,9 @@ def arms_table(by_arm: Mapping[str, Sequence[Run]], arms: Mapping[str, Arm]) -> 
             name,
             arms[name].title,
             ", ".join(str(run.seed) for run in group),
-            _span([run.episodes() for run in group]),
-            _span([run.training_episodes for run in group]),
-            _span([run.validation_episodes for run in group]),
+            span([run.episodes() for run in group]),
+            span([run.training_episodes for run in group]),
+            span([run.validation_episodes for run in group]),
         )
         for name, group in by_arm.items()
     ]
@@ -106,6 +85,26 @@ def success_table(by_arm: Mapping[str, Sequence[Run]]) -> Table:
         "together [95 %, Wilson], which knows nothing of other seeds. Gap: with less without."
     )
     return Table("Success before and after", columns, tuple(rows), note)
+
+
+def seeds_table(by_arm: Mapping[str, Sequence[Run]]) -> Table:
+    """What the means are taken over, so that a word on a single seed can be looked up."""
+    rows = []
+    for name, group in by_arm.items():
+        for run in group:
+            shares = (
+                value(run.before[WITHOUT]),
+                value(run.after[WITHOUT]),
+                value(run.before[WITH]),
+                value(run.after[WITH]),
+                gap(run.after),
+            )
+            rows.append((name, str(run.seed), *(f"{100 * share:.1f}" for share in shares)))
+    columns = (
+        "arm", "seed", "without: before", "without: after", "with: before", "with: after", "gap after",
+    )  # fmt: skip
+    note = "In %, held-out tasks, greedy. Gap: with less without."
+    return Table("Success of each seed", columns, tuple(rows), note)
 
 
 def plain_table(by_arm: Mapping[str, Sequence[Run]]) -> Table:
@@ -152,11 +151,14 @@ def on_the_way_table(by_arm: Mapping[str, Sequence[Run]]) -> Table:
 def curves_table(
     by_arm: Mapping[str, Sequence[Run]], title: str, curve: Callable[[Run], list[tuple[int, float]]]
 ) -> Table:
-    """A curve per arm: mean over seeds at each probe, with the episodes played by then."""
+    """A curve per arm: mean over seeds at each probe, with the episodes played by then. An arm without such
+    a curve has no row."""
     rows = []
     for name, group in by_arm.items():
         points = mean_curve([curve(run) for run in group])
-        rows.append((name, " ".join(f"{100 * mean:.0f}@{episodes:.0f}" for episodes, mean, _, _ in points)))
+        cells = [f"{100 * mean:.0f}@{episodes:.0f}" for episodes, mean, _, _ in points]
+        if cells:
+            rows.append((name, " ".join(cells)))
     note = "In %, validation tasks, greedy, mean over seeds @ episodes played."
     return Table(f"{title}, over training", ("arm", "probes"), tuple(rows), note)
 
@@ -191,66 +193,6 @@ def task_types_table(by_arm: Mapping[str, Sequence[Run]]) -> Table:
         rows.append((name, *cells))
     note = "In %, without / with skills, held-out tasks of all seeds together."
     return Table("Success by task type, after", ("arm", *kinds), tuple(rows), note)
-
-
-def helpfulness_table(by_arm: Mapping[str, Sequence[Run]]) -> Table:
-    rows = []
-    for name, group in by_arm.items():
-        histories = [run.helpfulness() for run in group]
-        for file in dict.fromkeys(file for history in histories for file in history):
-            points: dict[int, list[float]] = {}
-            for history in histories:
-                for step, delta in history.get(file, ()):
-                    points.setdefault(step, []).append(delta)
-            cells = [
-                f"{100 * fmean(deltas):+.0f}@{step}"
-                + (f" ({len(deltas)})" if len(deltas) < len(group) else "")
-                for step, deltas in sorted(points.items())
-            ]
-            rows.append((name, file, " ".join(cells)))
-    note = "Delta_k in points @ optimizer step, mean over seeds (how many, where it was not active in all)."
-    return Table("Helpfulness of files in context", ("arm", "file", "at each selection"), tuple(rows), note)
-
-
-def withdrawals_table(by_arm: Mapping[str, Sequence[Run]]) -> Table:
-    rows = []
-    for name, group in by_arm.items():
-        counts: Counter[tuple[str, str]] = Counter()
-        steps: dict[tuple[str, str], list[int]] = {}
-        for run in group:
-            for file, step, reason in run.withdrawals():
-                key = (file, _cause(reason))
-                counts[key] += 1
-                steps.setdefault(key, []).append(step)
-        for (file, cause), count in counts.items():
-            rows.append((name, file, cause, f"{count} of {len(group)}", _span(steps[file, cause])))
-    columns = ("arm", "file", "why", "seeds", "at step")
-    return Table("Withdrawals and their reasons", columns, tuple(rows))
-
-
-def comparison_table(by_arm: Mapping[str, Sequence[Run]]) -> Table:
-    """Helpfulness from pairs against that from validation, where an arm measures both."""
-    rows = []
-    for name, group in by_arm.items():
-        found = [row for run in group for row in run.rows if "comparison/files" in row]
-        if not found:
-            continue
-        cells = []
-        for key, form in (
-            ("bias", "{:+.3f}"),
-            ("correlation", "{:.2f}"),
-            ("paired_env_steps", "{:.0f}"),
-            ("validation_env_steps", "{:.0f}"),
-        ):
-            figures = [row[f"comparison/{key}"] for row in found if f"comparison/{key}" in row]
-            cells.append(form.format(fmean(figures)) if figures else "-")
-        rows.append((name, str(len(found)), *cells))
-    columns = ("arm", "selections", "bias", "correlation", "steps of pairs", "steps of validation")
-    note = (
-        "Means over the selections of all seeds. Bias: Delta_k from pairs less that from validation; "
-        "correlation over files; environment steps a selection, those of pairs being training steps anyway."
-    )
-    return Table("Helpfulness from pairs against validation", columns, tuple(rows), note)
 
 
 def verdicts_table(found: Sequence[Verdict]) -> Table:
@@ -301,15 +243,3 @@ def _tokens(group: Sequence[Run], arm: str) -> str:
     text = fmean(run.after[arm].text_tokens_per_turn for run in group)
     visual = fmean(run.after[arm].visual_tokens_per_turn for run in group)
     return f"{text:.0f} + {visual:.0f}"
-
-
-def _cause(reason: str) -> str:
-    """A reason without its figures, so that seeds can be counted together."""
-    if reason.startswith("the budget is 0"):
-        return "budget 0"
-    return "the budget was full" if ", place " in reason else "filter"
-
-
-def _span(numbers: Sequence[int]) -> str:
-    low, high = min(numbers), max(numbers)
-    return str(low) if low == high else f"{low} to {high}"

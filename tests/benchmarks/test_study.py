@@ -19,7 +19,7 @@ from study.episodes import most_rounds, plan, validation_cost, validations  # no
 from study.facts import first_place, goes_where_kept, wanted_appliances  # noqa: E402
 from study.intervals import Mean, mean_over_seeds, overlap, paired_difference  # noqa: E402
 from study.jobs import scaled_budgets  # noqa: E402
-from study.tables import Table, mean_curve, pool  # noqa: E402
+from study.tables import mean_curve, pool  # noqa: E402
 from study.verdicts import DOES_NOT, HOLDS, UNDECIDED, decide  # noqa: E402
 
 from skill0.curriculum import Curriculum  # noqa: E402
@@ -169,11 +169,6 @@ def test_seeds_that_were_probed_at_different_steps_make_no_curve() -> None:
         mean_curve([[(0, 0.1)], [(0, 0.3), (14, 0.8)]])
 
 
-def test_a_table_as_markdown() -> None:
-    table = Table("Title", ("a", "b"), (("1", "2"),), "A note.")
-    assert table.markdown() == "**Title.** A note.\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n"
-
-
 # ---------------------------------------------------------------- first moves
 
 
@@ -260,13 +255,18 @@ def test_the_arms_differ_from_their_base_as_their_names_say() -> None:
         }, name
 
 
+NEVER_WITHDRAWN_BY_BUDGET = {"full_bank", "half_bank", "default_full_bank", "internalization_only"}
+
+
 @pytest.mark.parametrize("name", sorted(all_arms()))
-def test_the_settings_of_an_arm_do_not_contradict_each_other(name: str, tmp_path: Path) -> None:
+def test_every_arm_ends_without_skills_unless_it_is_there_to_keep_them(name: str, tmp_path: Path) -> None:
+    """The trainer accepts its settings, too."""
     recipe = load_recipe(all_arms()[name].path)
     config = training_config(recipe, tmp_path)
     bank = SkillBank.load(recipe.skills.bank)
     curriculum = make_curriculum(config, bank, config.max_steps)
-    assert curriculum.budgets[-1] == 0 or config.budgets is not None
+    assert (curriculum.budgets[-1] > 0) == (name in NEVER_WITHDRAWN_BY_BUDGET)
+    assert (curriculum.budgets[0] > 0) == (name != PLAIN)
 
 
 @pytest.mark.integration
@@ -293,5 +293,7 @@ def test_the_whole_study_in_small(tmp_path: Path) -> None:
     assert abs(plain_run["episodes"]["all"] - default_run["episodes"]["all"]) < 4 + 12
     assert len(plain_run["curves"]["without skills"]) == 2  # before the first step and after the last
     assert {verdict["verdict"] for verdict in study["verdicts"]} == {UNDECIDED}  # one seed decides nothing
-    assert len(list((tmp_path / "figures").glob("internalization_*.png"))) == 3
-    assert "2 runs are there, 0 to play" in call("--markdown")
+    assert len(list((tmp_path / "figures").glob("internalization_*.png"))) == 4
+    told = call("--markdown")
+    assert "2 runs are there, 0 to play" in told
+    assert "| plain_grpo | 0 | " in told  # success of each seed

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
 
-from study.arms import DEFAULT, PLAIN, PUBLISHED, all_arms
-from study.figures import draw
-from study.finished import Run
-from study.tables import on_the_way_table, success_table, tables, withdrawals_table
+import internalization
+from study.arms import DEFAULT, PLAIN, PUBLISHED, RANDOM_RANK, all_arms
+from study.curriculum_tables import helpfulness_table, withdrawals_table
+from study.figures import compared, draw
+from study.finished import Run, finished_folders
+from study.table import Table
+from study.tables import on_the_way_table, seeds_table, success_table, tables
 from study.verdicts import DOES_NOT, HOLDS, UNDECIDED, rise_and_fall, verdicts
 
 from skill0.curriculum import Curriculum, Helpfulness
@@ -38,11 +42,13 @@ def report(without: int, with_skills: int, chance: int = 0) -> EvaluationReport:
     return EvaluationReport(arms=arms, seed=0, sampling={})
 
 
-def made_up_run(arm: str, seed: int, without: int, with_skills: int, deltas: tuple[float, ...] = ()) -> Run:
+def made_up_run(
+    arm: str, seed: int, without: int, with_skills: int, deltas: tuple[float, ...] = (), form: str = "set"
+) -> Run:
     """Three rounds of 48 episodes at steps 4, 8 and 12, the second after a validation of 20."""
     curriculum = Curriculum(("heat", "cool"), total_steps=100, budgets=[2] * 100, filter="none", interval=1)
     for step, delta in enumerate(deltas, start=1):
-        measured = {name: Helpfulness(name, delta, 0.0, delta, 10) for name in curriculum.active}
+        measured = {name: Helpfulness(name, delta, 0.0, delta, 10, form) for name in curriculum.active}
         curriculum.update(step, measured)
     rows = [
         {"step": step, "rollout/trajectories": 48.0, "infrastructure/count": 0.0, "groups/signal": 0.5}
@@ -60,6 +66,7 @@ def made_up_run(arm: str, seed: int, without: int, with_skills: int, deltas: tup
         after=report(without, with_skills),
         probes={0: report(1, 9), 8: report(without, with_skills)},
         rows=(*rows, {"step": 12, "train_runtime": 1.0}),
+        helpfulness_from="paired" if arm == DEFAULT else "validation",
         shows_fact=lambda outcome: outcome.actions[0] == "go to drawer 1",
     )
 
@@ -86,6 +93,14 @@ def test_success_over_seeds_and_pooled() -> None:
     assert row[5:] == ("10 + 4", "10 + 4", "1.0", "2.0")
 
 
+def test_the_success_of_each_seed() -> None:
+    runs = {PLAIN: [made_up_run(PLAIN, 0, 4, 9), made_up_run(PLAIN, 2, 6, 5)]}
+    assert seeds_table(runs).rows == (
+        (PLAIN, "0", "10.0", "40.0", "90.0", "90.0", "50.0"),
+        (PLAIN, "2", "10.0", "60.0", "90.0", "50.0", "-10.0"),
+    )
+
+
 def test_verdicts_follow_from_the_runs() -> None:
     runs = [
         *(made_up_run(PLAIN, seed, 4 + seed % 2, 9) for seed in range(3)),
@@ -106,6 +121,77 @@ def test_verdicts_follow_from_the_runs() -> None:
     assert rise_and_fall(made_up_run(DEFAULT, 0, 8, 9, (0.2, 0.8))) == (None, None)
 
 
+def test_random_selection_is_held_against_published_skill0_and_plain_grpo() -> None:
+    def arm(name: str, won: tuple[int, int, int]) -> list[Run]:
+        return [made_up_run(name, seed, without, 9) for seed, without in enumerate(won)]
+
+    # Within a seed 0.3 below SKILL0; plain GRPO less random: 0.2, 0.0 and -0.2.
+    runs = [*arm(PLAIN, (5, 4, 3)), *arm(PUBLISHED, (6, 7, 8)), *arm(RANDOM_RANK, (3, 4, 5))]
+    found = {verdict.ordering: verdict.verdict for verdict in verdicts(runs)}
+    assert found["random selection collapses"] == HOLDS
+    assert found["random selection ends below plain GRPO"] == UNDECIDED
+    without_plain = {verdict.ordering for verdict in verdicts(runs[3:])}
+    assert without_plain == {"random selection collapses", "helpfulness rises, then falls (skill0)"}
+
+
+def test_helpfulness_says_in_which_form_it_was_measured() -> None:
+    runs = {
+        PUBLISHED: [made_up_run(PUBLISHED, 0, 5, 9, (0.2,))],
+        DEFAULT: [made_up_run(DEFAULT, 0, 5, 9, (0.3,))],
+        "marginal": [made_up_run("marginal", 0, 5, 9, (0.4,), "marginal")],
+        PLAIN: [made_up_run(PLAIN, 0, 5, 9)],  # nothing measured: no row
+    }
+    assert [row for row in helpfulness_table(runs).rows if row[2] == "heat"] == [
+        (PUBLISHED, "set, validation", "heat", "+20@1"),
+        (DEFAULT, "set, paired", "heat", "+30@1"),
+        ("marginal", "marginal, validation", "heat", "+40@1"),
+    ]
+
+
+def test_a_table_as_markdown() -> None:
+    table = Table("Title", ("a", "b"), (("1", "2"),), "A note.")
+    assert table.markdown() == "**Title.** A note.\n\n| a | b |\n| --- | --- |\n| 1 | 2 |\n"
+
+
+def test_a_table_without_rows_is_left_out() -> None:
+    """One arm that measures nothing: no helpfulness, no comparison of its two sources, no other arm."""
+    runs = [made_up_run(PLAIN, 0, 5, 9)]
+    assert [table.title for table in tables(runs, all_arms(), verdicts(runs))] == [
+        "Arms",
+        "Success before and after",
+        "Success of each seed",
+        "On the way",
+        "Success without skills, over training",
+        "Success with skills, over training",
+        "First moves that show the fact, over training",
+        "Success by task type, after",
+    ]
+
+
+def test_a_report_is_of_the_seeds_that_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed in (0, 1, 10):
+        (tmp_path / f"seed-{seed}").mkdir()
+        (tmp_path / f"seed-{seed}" / "results.json").touch()
+    (tmp_path / "seed-2").mkdir()  # not finished
+    assert [folder.name for folder in finished_folders(tmp_path)] == ["seed-0", "seed-1", "seed-10"]
+    assert [folder.name for folder in finished_folders(tmp_path, [1, 2])] == ["seed-1"]
+
+    asked: list[list[int] | None] = []
+    monkeypatch.setattr(internalization, "read_runs", lambda output, arms, seeds: asked.append(seeds) or [])
+    for options in ([], ["--seeds", "3", "4"], ["--quick"]):
+        monkeypatch.setattr(
+            sys, "argv", ["internalization.py", "--report", "--output", str(tmp_path), *options]
+        )
+        assert internalization.main() == 0
+    assert asked == [None, [3, 4], None]
+
+
+def test_a_figure_with_room_for_few_arms_shows_those_that_all_are_held_against() -> None:
+    assert compared(["full_bank", "half_bank"]) == ["full_bank", "half_bank"]
+    assert compared([PLAIN, PUBLISHED, "paired_only", DEFAULT]) == [PLAIN, PUBLISHED, DEFAULT]
+    assert compared(["a", "b", "c", "d"]) == ["a", "b", "c"]
+
+
 def test_everything_is_told_and_drawn(tmp_path: Path) -> None:
     runs = [made_up_run(arm, seed, 5, 9, (0.2, 0.1)) for arm in (PLAIN, DEFAULT) for seed in (0, 1)]
     found = verdicts(runs)
@@ -113,9 +199,15 @@ def test_everything_is_told_and_drawn(tmp_path: Path) -> None:
         assert all(len(row) == len(table.columns) for row in table.rows), table.title
         assert table.markdown().startswith(f"**{table.title}.**")
     assert [path.name for path in draw(runs, tmp_path, "small")] == [
-        "small_curves.png", "small_bars.png", "small_helpfulness.png",
+        "small_curves.png", "small_bars.png", "small_helpfulness.png", "small_task_types.png",
     ]  # fmt: skip
-    assert all((tmp_path / f"small_{name}.png").stat().st_size > 5000 for name in ("curves", "bars"))
+    assert all(path.stat().st_size > 5000 for path in tmp_path.iterdir())
+
+
+def test_what_there_is_nothing_of_is_not_drawn(tmp_path: Path) -> None:
+    """Helpfulness is drawn of published SKILL0 and the default, curves where there were probes."""
+    run = replace(made_up_run(PLAIN, 0, 5, 9), probes={})
+    assert [path.name for path in draw([run], tmp_path, "small")] == ["small_bars.png"]
 
 
 def test_withdrawals_are_counted_over_seeds_by_their_reason() -> None:
