@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from skill0.errors import CheckpointError, PolicyError
+from skill0.policy.adapters import adapted_model, is_adapter, merge_adapter
 from skill0.policy.processor import IMAGE_TOKEN, VIDEO_TOKEN, ImageTextProcessor
 from skill0.policy.shipped import is_shipped, policy_folder
 
@@ -43,9 +44,10 @@ def load_policy(
     """Load a Qwen2.5-VL model, in eval mode, and its processor.
 
     Args:
-        name_or_path: a folder written by `save_policy` (or by `save_pretrained`), a policy that comes with
-            the package (`shipped/household`), or a name on the Hub.
-        dtype: "auto" keeps the dtype the weights were saved in.
+        name_or_path: a folder written by `save_policy` (or by `save_pretrained`), one with a LoRA adapter and
+            a processor, a policy that comes with the package (`shipped/household`), or a name on the Hub.
+        dtype: "auto" keeps the dtype the weights were saved in. An adapter is added up with its model in
+            float32, and "auto" leaves it there: in 16 bits much of what it adds would be rounded away.
         device: where the model goes; the CPU when not given.
         attn_implementation: transformers' name of an attention kernel; its own choice when not given.
 
@@ -59,6 +61,8 @@ def load_policy(
     from skill0.policy.vision import speed_up_vision_on_cpu
 
     name = _resolved(name_or_path)
+    if is_adapter(name):
+        return _load_adapted(name, dtype, device, attn_implementation)
     _check_model_type(name)
     processor = load_processor(name)
     options = {} if attn_implementation is None else {"attn_implementation": attn_implementation}
@@ -75,6 +79,26 @@ def load_policy(
         model.to(device)
     if model.device.type == "cpu":
         speed_up_vision_on_cpu(model)
+    return model.eval(), processor
+
+
+def _load_adapted(
+    folder: str, dtype: str | torch.dtype, device: str | torch.device | None, attn_implementation: str | None
+) -> tuple[Qwen2_5_VLForConditionalGeneration, ImageTextProcessor]:
+    """The model that a saved adapter belongs to, with the adapter added to its weights."""
+    import torch
+
+    model, _ = load_policy(
+        adapted_model(folder), dtype="float32", device=device, attn_implementation=attn_implementation
+    )
+    model = merge_adapter(model, folder)
+    if dtype != "auto":
+        wanted = getattr(torch, dtype, None) if isinstance(dtype, str) else dtype
+        if not isinstance(wanted, torch.dtype):
+            raise PolicyError(f"{folder}: dtype={dtype!r} is no dtype of torch")
+        model.to(wanted)
+    processor = load_processor(folder)
+    check_policy(model, processor, folder)
     return model.eval(), processor
 
 
