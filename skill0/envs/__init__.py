@@ -4,7 +4,15 @@
 are imported only when asked for.
 """
 
-from skill0.envs.base import EnvFailure, Observation, PreparingEnv, StepResult, Task, TextEnv
+from skill0.envs.base import (
+    EnvFailure,
+    Observation,
+    PatientFactory,
+    PreparingEnv,
+    StepResult,
+    Task,
+    TextEnv,
+)
 from skill0.envs.check import EnvReport, check_env
 from skill0.envs.pool import EnvPool
 
@@ -13,6 +21,7 @@ __all__ = [
     "EnvPool",
     "EnvReport",
     "Observation",
+    "PatientFactory",
     "PreparingEnv",
     "StepResult",
     "Task",

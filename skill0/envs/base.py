@@ -85,3 +85,16 @@ class PreparingEnv(TextEnv, Protocol):
 
     @classmethod
     def prepare_steps(cls, steps: Sequence[tuple[TextEnv, str]]) -> None: ...
+
+
+@runtime_checkable
+class PatientFactory(Protocol):
+    """Makes environments of which a call may take long and be well, such as one that asks a server until it
+    answers."""
+
+    @property
+    def longest_call_s(self) -> float:
+        """Seconds of the longest `reset` or `step`, `prepare_steps` before it included."""
+        ...
+
+    def __call__(self) -> TextEnv: ...

@@ -18,10 +18,13 @@ from collections.abc import Callable, Mapping, Sequence
 from multiprocessing import get_all_start_methods
 from typing import Any, Literal
 
-from skill0.envs.base import EnvFailure, Observation, StepResult, Task, TextEnv
+from skill0.envs.base import EnvFailure, Observation, PatientFactory, StepResult, Task, TextEnv
 from skill0.envs.pool_process import Call, WorkerLost, WorkerProcess, ready, start_workers
 from skill0.envs.pool_worker import Episodes
 from skill0.errors import ConfigError, EnvError
+
+_TIMEOUT_S = 60.0
+_MARGIN_S = 10.0  # beyond the longest call: for handing it over, on a busy machine
 
 
 class EnvPool:
@@ -32,7 +35,8 @@ class EnvPool:
             instance of a module-level class.
         workers: Number of worker processes; 0 runs everything in this process, where nothing can guard
             against an environment that hangs or kills the process.
-        timeout_s: Seconds that one `reset` or `step` of one environment may take. Only with workers.
+        timeout_s: Seconds that one `reset` or `step` of one environment may take; when not given 60, or more
+            where `make_env` says that it may need more (`PatientFactory`). Only with workers.
         start_method: How processes are started, as in `multiprocessing`. "fork" is not safe once threads run.
 
     Attributes:
@@ -41,7 +45,7 @@ class EnvPool:
 
     Raises:
         EnvError: the first environment cannot be made, or `make_env` cannot be sent to a worker.
-        ConfigError: a value is out of range.
+        ConfigError: a value is out of range, or `timeout_s` would end calls that `make_env` says are well.
     """
 
     def __init__(
@@ -49,13 +53,12 @@ class EnvPool:
         make_env: Callable[[], TextEnv],
         *,
         workers: int = 0,
-        timeout_s: float = 60.0,
+        timeout_s: float | None = None,
         start_method: Literal["spawn", "forkserver", "fork"] = "spawn",
     ) -> None:
         if workers < 0:
             raise ConfigError(f"workers must be 0 (run in this process) or more; got {workers}")
-        if not timeout_s > 0:
-            raise ConfigError(f"timeout_s must be positive seconds; got {timeout_s}")
+        timeout_s = call_timeout(make_env, timeout_s, workers)
         if start_method not in get_all_start_methods():
             raise ConfigError(f"start_method must be one of {get_all_start_methods()}; got {start_method!r}")
         self.timeout_s = timeout_s
@@ -208,6 +211,26 @@ class EnvPool:
         if not loss.retry:
             for call in resets:
                 self._fail(call.number, EnvFailure(loss.kind, beside, loss.detail), results)
+
+
+def call_timeout(make_env: Callable[[], TextEnv], timeout_s: float | None, workers: int) -> float:
+    """Seconds that a pool gives to one call; arguments as of `EnvPool`.
+
+    Raises:
+        ConfigError: not positive, or, with workers, no more than a call may take and be well: the pool would
+            kill a worker that waits, and lose all of its episodes.
+    """
+    longest_s = make_env.longest_call_s if isinstance(make_env, PatientFactory) else 0.0
+    if timeout_s is None:
+        return max(_TIMEOUT_S, longest_s + _MARGIN_S)
+    if not timeout_s > 0:
+        raise ConfigError(f"timeout_s must be positive seconds; got {timeout_s}")
+    if workers and timeout_s <= longest_s:
+        raise ConfigError(
+            f"timeout_s={timeout_s:g} would end calls of {type(make_env).__name__} that are well: one may "
+            f"take {longest_s:g} s, retries included. Leave it out, raise it, or lower the patience"
+        )
+    return timeout_s
 
 
 def _assign(ids: Sequence[str], workers: int) -> list[int]:

@@ -183,8 +183,9 @@ class Skill0Config(GRPOConfig):
             Most prompts in one generate call.
         env_workers (`int`, *optional*, defaults to `4`):
             Environment processes of each rank; `0` runs environments in the training process.
-        env_timeout (`float`, *optional*, defaults to `60.0`):
-            Seconds after which a hanging environment call becomes an infrastructure failure.
+        env_timeout (`float`, *optional*):
+            Seconds after which a hanging environment call becomes an infrastructure failure. When not given
+            60, or more where a call may take longer and be well: search servers are waited for.
         activation_checkpointing (`bool`, *optional*, defaults to `True`):
             What TRL calls `gradient_checkpointing`, a name that transformers has given up. `False` is faster
             where memory allows.
@@ -270,7 +271,7 @@ class Skill0Config(GRPOConfig):
     turn_micro_batch_size: int = 8
     generation_batch_limit: int = 128
     env_workers: int = 4
-    env_timeout: float = 60.0
+    env_timeout: float | None = None
     check_sampling: bool = False
     sampling_probe: str = "start"
     sampling_tolerance: float | None = None

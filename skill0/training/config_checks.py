@@ -122,7 +122,7 @@ def check_ranges(config: Skill0Config) -> None:
         raise ConfigError(
             f"selection_confidence={config.selection_confidence} must lie between 0.5 and 1, or be None"
         )
-    if not config.env_timeout > 0:
+    if config.env_timeout is not None and not config.env_timeout > 0:
         raise ConfigError(f"env_timeout={config.env_timeout} must be above 0 seconds")
     if config.sampling_tolerance is not None and not config.sampling_tolerance > 0:
         raise ConfigError(f"sampling_tolerance={config.sampling_tolerance} must be above 0 nats")

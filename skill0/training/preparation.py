@@ -14,6 +14,7 @@ from trl.trainer.utils import RepeatSampler
 
 from skill0.curriculum import Curriculum
 from skill0.curriculum.selection import uses_helpfulness
+from skill0.envs.pool import call_timeout
 from skill0.errors import ConfigError, PolicyError
 from skill0.skills import SkillBank
 from skill0.training.rollout import derived_seed
@@ -35,8 +36,10 @@ FACTS_QUESTIONS = 2000
 
 
 def resolve_env(env: str | Callable[[], TextEnv] | None, args: Skill0Config) -> Callable[[], TextEnv]:
-    """A function that makes one environment. Raises `ConfigError` for a name that is not known."""
+    """A function that makes one environment. Raises `ConfigError` for a name that is not known, or where
+    `env_timeout` would end calls that are well."""
     if callable(env):
+        call_timeout(env, args.env_timeout, args.env_workers)  # only checked here, before a model is loaded
         return env
     if env == "alfworld":
         from skill0.envs.alfworld import AlfWorldEnvFactory

@@ -10,7 +10,7 @@ import subprocess
 import sys
 import textwrap
 import time
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psutil
@@ -220,6 +220,27 @@ def test_a_stopped_worker_does_not_stop_the_pool():
 
 
 @pytest.mark.integration
+@dataclass(frozen=True)
+class _Patient:
+    """Makes environments of which a call may take so many seconds and be well."""
+
+    longest_call_s: float
+
+    def __call__(self) -> DoorsEnv:
+        return DoorsEnv()
+
+
+def test_calls_that_may_take_long_are_given_their_time():
+    with EnvPool(_Patient(200), workers=1) as pool:
+        assert pool.timeout_s == 210.0
+    with EnvPool(_Patient(5)) as pool:
+        assert pool.timeout_s == 60.0
+    with pytest.raises(ConfigError, match=r"timeout_s=60 would end calls of _Patient .* may take 200 s"):
+        EnvPool(_Patient(200), workers=1, timeout_s=60)
+    with EnvPool(_Patient(200), workers=0, timeout_s=60):
+        pass  # nothing is timed out in this process
+
+
 def test_the_timeout_is_for_one_call_and_not_for_all_of_a_worker():
     """Three calls of a second each, in one worker, under a limit of two seconds."""
     with EnvPool(_Slow, workers=1, timeout_s=SHORT) as pool:
