@@ -31,7 +31,7 @@ STAGING_FOLDER = ".checkpoint-in-progress"
 SPARE_BYTES = 32 * 2**20
 """Room left over for what else a run writes, and for rounding."""
 
-_CHECKPOINT = re.compile(r"checkpoint-(\d+)")
+_CHECKPOINT = re.compile(r"checkpoint-(\d+)|\.checkpoint-(\d+)\.replaced")
 
 
 @dataclass(frozen=True)
@@ -98,13 +98,16 @@ def check_state(state: Skill0State, folder: Path, *, round_size: int, bank_diges
 
 
 def newest_checkpoint(output_dir: Path) -> Path | None:
-    """The checkpoint of the latest step, or None. Only whole checkpoints have such a name."""
+    """The checkpoint of the latest step, or None. Only whole checkpoints have such a name.
+
+    One that a process was replacing when it was killed may be left under a hidden name, see `_replace`.
+    """
     found = []
     for path in output_dir.iterdir() if output_dir.is_dir() else ():
         match = _CHECKPOINT.fullmatch(path.name)
         if match and path.is_dir():
-            found.append((int(match.group(1)), path))
-    return max(found)[1] if found else None
+            found.append((int(match[1] or match[2]), match[1] is not None, path))
+    return max(found)[-1] if found else None
 
 
 def require_space(folder: Path, needed: int) -> None:
@@ -118,25 +121,39 @@ def require_space(folder: Path, needed: int) -> None:
         )
 
 
+def alone(act: Callable[[], None]) -> None:
+    """What `staged` calls `together` where there is one process."""
+    act()
+
+
 @contextlib.contextmanager
-def staged(final: Path, *, is_main: bool, wait: Callable[[], None]) -> Iterator[Path]:
+def staged(
+    final: Path, *, is_main: bool = True, together: Callable[[Callable[[], None]], None] = alone
+) -> Iterator[Path]:
     """Write a checkpoint in a staging folder, and make it `final` when the block ends without error.
 
     Yields the folder in which the block creates `final.name`. `is_main` tells the one process that creates,
-    renames and removes folders; `wait` is a barrier of all processes. A full disk becomes a
-    `CheckpointError`, and the half-written folder is removed.
+    flushes, renames and removes. `together(act)` calls `act` on every process and, when that fails on one,
+    raises on all: none waits for one that has given up. What the block writes on several processes it writes
+    by way of it, too. A full disk becomes a `CheckpointError`, and the half-written folder is removed.
     """
     staging = final.parent / STAGING_FOLDER
-    if is_main:
-        shutil.rmtree(staging, ignore_errors=True)
-        staging.mkdir(parents=True)
-    wait()
-    try:
-        yield staging
-        wait()
+
+    def begin() -> None:
+        if is_main:
+            shutil.rmtree(staging, ignore_errors=True)
+            staging.mkdir(parents=True)
+
+    def publish() -> None:
         if is_main:
             _flush(staging / final.name)
-            _replace(staging / final.name, final, staging / "replaced")
+            _replace(staging / final.name, final)
+            shutil.rmtree(staging, ignore_errors=True)
+
+    try:
+        together(begin)
+        yield staging
+        together(publish)
     except Exception as error:
         if is_main:
             shutil.rmtree(staging, ignore_errors=True)
@@ -146,9 +163,6 @@ def staged(final: Path, *, is_main: bool, wait: Callable[[], None]) -> Iterator[
                 "earlier ones are untouched. Free some space, or set save_total_limit, and resume."
             ) from error
         raise
-    if is_main:
-        shutil.rmtree(staging, ignore_errors=True)
-    wait()
 
 
 def write_atomically(path: Path, text: str) -> None:
@@ -182,21 +196,27 @@ def checkpoint_bytes(model: Any, kind: str = "single") -> int:
     return total
 
 
-def _replace(new: Path, final: Path, old: Path) -> None:
-    """Rename `new` to `final`; a folder that stands there already is moved aside first."""
+def _replace(new: Path, final: Path) -> None:
+    """Rename `new` to `final`. What stands there already is first renamed to what `newest_checkpoint` takes
+    for it, so that at every moment one of both can be found; then it is removed."""
+    old = final.with_name(f".{final.name}.replaced")
     if final.exists():
+        shutil.rmtree(old, ignore_errors=True)
         os.rename(final, old)
     os.rename(new, final)
     _flush_folder(final.parent)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _flush(folder: Path) -> None:
-    """Make sure that every file in a folder is on the disk, not only in memory."""
-    for path in sorted(folder.rglob("*")):
-        if path.is_file():
-            with path.open("rb") as stream:
-                os.fsync(stream.fileno())
-    _flush_folder(folder)
+    """Make sure that every file below a folder is on the disk, not only in memory, and then its name, which
+    its folder holds: folders from the innermost to this one."""
+    for place, _, names in os.walk(folder, topdown=False):
+        for path in (Path(place, name) for name in sorted(names)):
+            if path.is_file():
+                with path.open("rb") as stream:
+                    os.fsync(stream.fileno())
+        _flush_folder(Path(place))
 
 
 def _flush_folder(folder: Path) -> None:

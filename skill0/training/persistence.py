@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from accelerate.utils import broadcast_object_list, gather_object
+from accelerate.utils import gather_object
 
 from skill0.errors import CheckpointError, ConfigError
 from skill0.training import checkpoints, processes, trl_internals
@@ -27,22 +28,15 @@ def save(trainer: Skill0Trainer, run_dir: Path, write: Callable[[Path], None]) -
 
     Raises `CheckpointError` when the disk is, or becomes, full.
     """
-    final = run_dir / f"checkpoint-{trainer.state.global_step}"
-    _require_space(trainer, run_dir)
+    together = partial(_together, trainer)
+    together(lambda: _require_space(trainer, run_dir))
     state = current_state(trainer)
     replay = gather_object([to_json(trainer.remembered)]) if trainer.internalization.replay else []
-    main = trainer.args.should_save
-    with checkpoints.staged(final, is_main=main, wait=trainer.accelerator.wait_for_everyone) as staging:
+    final, main = run_dir / f"checkpoint-{trainer.state.global_step}", trainer.args.should_save
+    with checkpoints.staged(final, is_main=main, together=together) as staging:
         with trl_internals.without_push(trainer):
-            _together(trainer, lambda: write(staging))
-        if main and trainer.args.sync_ref_model:
-            _reference(trainer).save_pretrained(str(staging / final.name / REFERENCE_FOLDER))
-        trainer.accelerator.wait_for_everyone()
-        _name_best(trainer, staging, final)
-        if main:
-            checkpoints.write_state(staging / final.name, state)
-            if replay:
-                write_replay(staging / final.name, replay)
+            together(lambda: write(staging))
+        together(lambda: _add_own(trainer, staging, final, state, replay))
     trl_internals.after_rename(trainer, str(run_dir), str(final))
 
 
@@ -144,27 +138,33 @@ def _digest(trainer: Skill0Trainer) -> str:
 
 
 def _require_space(trainer: Skill0Trainer, run_dir: Path) -> None:
-    """Every process raises what the process that writes found out."""
-    problem: list[CheckpointError | None] = [None]
+    """Raises `CheckpointError` on the process that writes, when there is too little space for it."""
     if trainer.args.should_save:
         run_dir.mkdir(parents=True, exist_ok=True)
-        try:
-            needed = checkpoints.checkpoint_bytes(trainer.model, processes.kind(trainer.accelerator))
-            if trainer.args.sync_ref_model:
-                needed += sum(
-                    weight.numel() * weight.element_size() for weight in _reference(trainer).parameters()
-                )
-            checkpoints.require_space(run_dir, needed)
-        except CheckpointError as error:
-            problem = [error]
-    if trainer.accelerator.num_processes > 1:
-        broadcast_object_list(problem)
-    if problem[0] is not None:
-        raise problem[0]
+        needed = checkpoints.checkpoint_bytes(trainer.model, processes.kind(trainer.accelerator))
+        if trainer.args.sync_ref_model:
+            needed += sum(
+                weight.numel() * weight.element_size() for weight in _reference(trainer).parameters()
+            )
+        checkpoints.require_space(run_dir, needed)
+
+
+def _add_own(
+    trainer: Skill0Trainer, staging: Path, final: Path, state: Skill0State, replay: list[Any]
+) -> None:
+    """What transformers does not write: the reference policy, skill0's state, what is imitated again."""
+    _name_best(trainer, staging, final)
+    if trainer.args.should_save:
+        if trainer.args.sync_ref_model:
+            _reference(trainer).save_pretrained(str(staging / final.name / REFERENCE_FOLDER))
+        checkpoints.write_state(staging / final.name, state)
+        if replay:
+            write_replay(staging / final.name, replay)
 
 
 def _together(trainer: Skill0Trainer, write: Callable[[], None]) -> None:
-    """Calls `write` on all processes. Where it fails on one, all raise: none waits for what never comes.
+    """Calls `write` on all processes; none goes on before all have. Where it fails on one, all raise: none
+    waits for what never comes.
 
     A process that is alone with its error inside a step that all take together (DeepSpeed's saving has such)
     cannot tell the others; then the launcher ends them.

@@ -323,7 +323,7 @@ class _Warmup:
         self.folder.mkdir(parents=True, exist_ok=True)
         require_space(self.folder, checkpoint_bytes(self.model))
         final = self.folder / f"checkpoint-{self.step}"
-        with staged(final, is_main=True, wait=lambda: None) as staging:
+        with staged(final) as staging:
             folder = staging / final.name
             folder.mkdir()
             save_model(self.model, str(folder / WEIGHTS_FILE))

@@ -68,7 +68,11 @@ def plan(way: str, folder: Path) -> dict[str, Any]:
             "taken_up": {**RUN, "resume": str(folder / "told/run/checkpoint-2")},
         }
     if way == "ddp":
-        runs["full_disk"] = {**RUN, "full_disk": [4]}
+        runs |= {
+            "full_disk": {**RUN, "full_disk": [4]},
+            "full_disk_own_state": {**RUN, "full_disk_at_end": [4, "write_state"]},
+            "full_disk_flushing": {**RUN, "full_disk_at_end": [4, "_flush"]},
+        }
     if importlib.util.find_spec("peft"):
         runs |= {
             "adapter": ADAPTER,
@@ -221,7 +225,7 @@ def test_sigterm_to_one_process_stops_all_with_a_checkpoint(way: str, trained: A
 def test_sigterm_to_every_process_of_a_launched_job_saves_and_is_taken_up(
     trained: Any, tmp_path: Path
 ) -> None:
-    """As a scheduler does. The launcher hears it too, and tells the processes a second time."""
+    """As a scheduler does, one after another: the launcher, which passes it on, and then each process."""
     run = {**RUN, "per_device_train_batch_size": 4}
     told = plan_of(tmp_path, {"told": {**run, "save_strategy": "no", "waits": [1], "env_workers": 1}})
     # The launcher kills what has not ended by then; on a busy machine 30 s are not enough.
@@ -238,6 +242,7 @@ def test_sigterm_to_every_process_of_a_launched_job_saves_and_is_taken_up(
     groups = [launcher.pid, *(int(file.read_text()) for file in waiting)]
     for group in groups:
         os.killpg(group, signal.SIGTERM)
+        time.sleep(0.5)  # or two signals would count as one
     assert launcher.wait(LIMIT_S) != 0
     assert all(nobody_is_left(group) for group in groups)
     stopped = results(tmp_path, "told")
@@ -249,12 +254,14 @@ def test_sigterm_to_every_process_of_a_launched_job_saves_and_is_taken_up(
     assert furthest(tmp_path / "resumed/policy", trained("ddp") / "whole/policy") == 0.0
 
 
-def test_a_disk_that_is_full_for_one_process_stops_all(trained: Any) -> None:
+@pytest.mark.parametrize("run", ["full_disk", "full_disk_own_state", "full_disk_flushing"])
+def test_a_disk_that_is_full_for_one_process_stops_all(run: str, trained: Any) -> None:
+    """For the last process, or for the first in what it does alone."""
     folder = trained("ddp")
-    for found in results(folder, "full_disk"):
+    for found in results(folder, run):
         assert found["error"] == "CheckpointError"
         assert "the disk became full while writing" in found["message"]
-    assert sorted(path.name for path in (folder / "full_disk/run").glob("*checkpoint*")) == ["checkpoint-2"]
+    assert sorted(path.name for path in (folder / run / "run").glob("*checkpoint*")) == ["checkpoint-2"]
 
 
 def test_a_wish_for_several_processes_is_not_lost_in_silence(tmp_path: Path) -> None:

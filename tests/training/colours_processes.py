@@ -24,7 +24,7 @@ from colours_world import UnevenColours, make_tasks
 from transformers import TrainerCallback
 
 from skill0.errors import Skill0Error
-from skill0.training import processes
+from skill0.training import checkpoints, processes
 
 
 class At(TrainerCallback):
@@ -54,7 +54,7 @@ def wait_to_be_stopped(trainer: Any, step: int) -> None:
         deadline = time.monotonic() + 300
         while not trainer.stop_on_signal.asked and time.monotonic() < deadline:
             time.sleep(0.05)
-        time.sleep(2)
+        time.sleep(5)
 
     trainer.add_callback(At(step, wait))
 
@@ -83,6 +83,21 @@ def fill_disk(trainer: Any, step: int) -> None:
     trainer._save_rng_state = MethodType(save, trainer)
 
 
+def fill_disk_at_end(trainer: Any, step: int, function: str) -> None:
+    """The disk becomes full while the main process alone works on the checkpoint of a step: in one of the
+    functions of checkpoints.py."""
+    write = getattr(checkpoints, function)
+
+    def fails(*arguments: Any) -> None:
+        if trainer.state.global_step == step:
+            setattr(checkpoints, function, write)
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        write(*arguments)
+
+    if trainer.accelerator.is_main_process:
+        setattr(checkpoints, function, fails)
+
+
 def score(trainer: Any, *scores: float) -> None:
     """Evaluations find these successes without skills after 2, 4, ... steps."""
 
@@ -100,6 +115,7 @@ ACTS = {
     "waits": wait_to_be_stopped,
     "poison": poison,
     "full_disk": fill_disk,
+    "full_disk_at_end": fill_disk_at_end,
     "scores": score,
 }
 

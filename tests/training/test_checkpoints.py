@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import shutil
 from collections import namedtuple
 from pathlib import Path
@@ -32,10 +33,6 @@ STATE = Skill0State(
     helpfulness={"heat": 0.25},
     logging={"metrics": {"reward": [1.0]}},
 )
-
-
-def no_wait() -> None:
-    """The barrier of a single process."""
 
 
 def test_a_state_comes_back_as_it_was_written(tmp_path: Path) -> None:
@@ -73,7 +70,7 @@ def test_another_skill_bank_or_batch_is_refused(tmp_path: Path) -> None:
 
 
 def write_checkpoint(final: Path, content: str, error: Exception | None = None) -> None:
-    with staged(final, is_main=True, wait=no_wait) as folder:
+    with staged(final) as folder:
         (folder / final.name).mkdir()
         (folder / final.name / "weights").write_text(content)
         if error is not None:
@@ -86,6 +83,65 @@ def test_a_checkpoint_appears_whole_and_replaces_an_older_one_of_its_name(tmp_pa
     write_checkpoint(final, "new")
     assert (final / "weights").read_text() == "new"
     assert [path.name for path in tmp_path.iterdir()] == ["checkpoint-4"]
+
+
+def test_one_that_is_killed_while_it_replaces_a_checkpoint_leaves_the_old_one_to_be_found(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """There is no way to exchange two folders at once: for a moment, neither has the checkpoint's name."""
+    final = tmp_path / "checkpoint-4"
+    write_checkpoint(final, "old")
+    write_checkpoint(tmp_path / "checkpoint-2", "earlier")
+    rename = os.rename
+
+    def killed_before_the_new_one(source: Path, target: Path) -> None:
+        if target == final:
+            raise KeyboardInterrupt  # nothing is cleared up, as after a kill
+        rename(source, target)
+
+    monkeypatch.setattr(os, "rename", killed_before_the_new_one)
+    with pytest.raises(KeyboardInterrupt):
+        write_checkpoint(final, "new")
+    monkeypatch.undo()
+    left = newest_checkpoint(tmp_path)
+    assert left is not None
+    assert not final.exists()
+    assert (left / "weights").read_text() == "old"
+    write_checkpoint(tmp_path / "checkpoint-3", "another")
+    assert newest_checkpoint(tmp_path) == left
+    write_checkpoint(final, "new")
+    assert newest_checkpoint(tmp_path) == final
+    assert sorted(path.name for path in tmp_path.iterdir()) == [
+        "checkpoint-2",
+        "checkpoint-3",
+        "checkpoint-4",
+    ]
+
+
+def test_everything_below_a_checkpoint_is_on_the_disk_before_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Folders too, which hold the names of their files, and the innermost first."""
+    flushed = []
+    flush = os.fsync
+
+    def fsync(descriptor: int) -> None:
+        flushed.append(Path(os.readlink(f"/proc/self/fd/{descriptor}")).name)
+        flush(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fsync)
+    with staged(tmp_path / "checkpoint-4") as folder:
+        inner = folder / "checkpoint-4" / "global_step4" / "zero"
+        inner.mkdir(parents=True)
+        (inner / "shard").write_text("1")
+        (folder / "checkpoint-4" / "weights").write_text("2")
+    assert sorted(flushed) == sorted(
+        ["shard", "zero", "global_step4", "weights", "checkpoint-4", tmp_path.name]
+    )
+    assert [name for name in flushed if name != "weights"] == [
+        "shard", "zero", "global_step4", "checkpoint-4", tmp_path.name,
+    ]  # fmt: skip
+    assert flushed.index("weights") < flushed.index("checkpoint-4")
 
 
 @pytest.mark.parametrize(
