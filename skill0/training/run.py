@@ -127,6 +127,7 @@ def _trainer(
         skills=world.bank,
         grouping=world.grouping,
         validation_tasks=world.validation,
+        eval_tasks=world.validation,
         processing_class=processor,
     )
     trainer.remove_callback(PrinterCallback)

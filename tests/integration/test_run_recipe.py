@@ -178,6 +178,29 @@ def test_a_run_that_sigterm_stops_leaves_no_process_and_ends_like_one_that_was_n
     assert outcomes_of(folder) == outcomes_of(finished)
 
 
+def test_a_recipe_keeps_the_best_checkpoint_by_zero_shot_success(recipe: Path):
+    """Validation tasks are played without skills at every step; the weights of the best are the result."""
+    best = {
+        "max_steps": 3, "eval_strategy": "steps", "eval_steps": 1, "load_best_model_at_end": True,
+        "metric_for_best_model": "eval_success_without_skills", "save_total_limit": 1,
+    }  # fmt: skip
+    path = recipe.with_name("best.yaml")
+    path.write_text(yaml.safe_dump({**RECIPE, "training": {**RECIPE["training"], **best}}), encoding="utf-8")
+    folder = train(path, recipe.parent / "best")
+    rows = [json.loads(line) for line in (folder / "checkpoints/metrics.jsonl").read_text().splitlines()]
+    success = {row["step"]: row[key] for row in rows if (key := "eval_success_without_skills") in row}
+    assert sorted(success) == [1, 2, 3]
+    # The first of the best. The newest checkpoint stays beside it, to resume from.
+    step = max(success, key=lambda step: (success[step], -step))
+    saved = load_file(folder / f"checkpoints/checkpoint-{step}/model.safetensors")
+    result = load_file(folder / "policy/model.safetensors")
+    assert saved.keys() == result.keys()
+    assert all(saved[name].equal(result[name]) for name in saved)
+    assert {path.name for path in (folder / "checkpoints").glob("checkpoint-*")} <= {
+        f"checkpoint-{step}", "checkpoint-3"
+    }  # fmt: skip
+
+
 def test_two_runs_with_one_seed_are_one_and_another_seed_is_another(recipe: Path, finished: Path):
     again = train(recipe, recipe.parent / "again")
     assert same_weights(again, finished)
@@ -186,9 +209,9 @@ def test_two_runs_with_one_seed_are_one_and_another_seed_is_another(recipe: Path
     assert not same_weights(other, finished)
 
 
-@pytest.mark.parametrize("way", ["ddp", "fsdp2", "zero3"])
-def test_two_processes_train_the_same_recipe(recipe: Path, finished: Path, way: str):
-    if way == "zero3":
+@pytest.mark.parametrize("way", ["single", "ddp", "fsdp2", "zero2", "zero3"])
+def test_every_way_of_launching_trains_the_same_recipe(recipe: Path, finished: Path, way: str):
+    if way.startswith("zero"):
         pytest.importorskip("deepspeed")
     folder = recipe.parent / way
     launcher = [sys.executable, "-m", "accelerate.commands.launch", "--main_process_port", "0"]
@@ -204,7 +227,7 @@ def test_two_processes_train_the_same_recipe(recipe: Path, finished: Path, way: 
     assert results["steps"] == 2
     # Each process plays its own 8 trajectories a step.
     rows = pandas.read_parquet(folder / "metrics.parquet")
-    assert rows["rollout/trajectories"].dropna().iloc[0] == 16
+    assert rows["rollout/trajectories"].dropna().iloc[0] == (8 if way == "single" else 16)
     # What was saved is whole.
     start, end = (
         load_file(place / "model.safetensors") for place in (finished / "warmup/policy", folder / "policy")
