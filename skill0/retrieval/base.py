@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
+
+from skill0.errors import RetrievalError
 
 
 @dataclass(frozen=True)
@@ -46,3 +48,25 @@ class Retriever(Protocol):
             RetrievalError: the answer could not be had. A query that nothing matches has no hits instead.
         """
         ...
+
+
+@runtime_checkable
+class EachRetriever(Retriever, Protocol):
+    """A retriever that keeps apart by itself what can be answered and what cannot, such as one whose server
+    is asked again and again: its patience then covers both."""
+
+    def search_each(self, queries: Sequence[str], k: int) -> list[list[Hit] | RetrievalError]:
+        """For each query its best `k` passages, or why they could not be had."""
+        ...
+
+
+def search_each(retriever: Retriever, queries: Sequence[str], k: int) -> list[list[Hit] | RetrievalError]:
+    """The same of any retriever: where all queries together fail, each is searched for alone."""
+    if isinstance(retriever, EachRetriever):
+        return retriever.search_each(queries, k)
+    try:
+        return list(retriever.search(queries, k))
+    except RetrievalError as error:
+        if len(queries) == 1:
+            return [error]
+    return [answer for query in queries for answer in search_each(retriever, [query], k)]

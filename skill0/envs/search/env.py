@@ -16,6 +16,7 @@ Left out: partial rewards for format or for searching (both 0 in the published s
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -28,6 +29,9 @@ from skill0.envs.search.questions import Question
 from skill0.envs.search.scoring import published_answer, score
 from skill0.errors import ConfigError, EnvError, RetrievalError
 from skill0.retrieval import Hit, Retriever
+from skill0.retrieval.base import search_each
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -89,8 +93,7 @@ class SearchEnv:
     def prepare_steps(cls, steps: Sequence[tuple[TextEnv, str]]) -> None:
         """Search for all episodes of a step at once, one batch for each retriever and number of passages.
 
-        A batch that fails is not the end: each episode then searches by itself, so that one query that the
-        retriever cannot answer costs one episode.
+        A query that the retriever cannot answer costs the episodes that asked it, and no other.
         """
         groups: dict[tuple[int, int], list[tuple[SearchEnv, str]]] = {}
         for env, action in steps:
@@ -98,17 +101,12 @@ class SearchEnv:
             if isinstance(env, SearchEnv) and kind == SEARCH and query:
                 groups.setdefault((id(env.retriever), env.settings.passages), []).append((env, query))
         for (_, passages), members in groups.items():
-            queries = [query for _, query in members]
-            try:
-                found: list[list[Hit] | RetrievalError] = list(
-                    members[0][0].retriever.search(queries, passages)
-                )
-            except RetrievalError as error:
-                if len(set(queries)) > 1:
-                    continue
-                found = [error] * len(members)
-            for (env, query), hits in zip(members, found, strict=True):
-                env._prepared = (query, hits)
+            queries = list(dict.fromkeys(query for _, query in members))
+            answers = search_each(members[0][0].retriever, queries, passages)
+            _tell_of_failures(answers)
+            found = dict(zip(queries, answers, strict=True))
+            for env, query in members:
+                env._prepared = (query, found[query])
 
     def reset(self, task: Task) -> Observation:
         """Ask the task's question.
@@ -187,8 +185,22 @@ class SearchEnvFactory:
     def __call__(self) -> SearchEnv:
         return SearchEnv(shared_retriever(self.source, self.cache_size), self.settings)
 
+    @property
+    def longest_call_s(self) -> float:
+        """As of `skill0.envs.PatientFactory`: what the source says of one call of its retriever; else 0."""
+        return float(getattr(self.source, "longest_call_s", 0.0))
+
 
 @lru_cache(maxsize=4)
 def shared_retriever(source: Callable[[], Retriever], cache_size: int) -> CachedRetriever:
     """This process's one retriever for a source. The last four are kept."""
     return CachedRetriever(source(), cache_size)
+
+
+def _tell_of_failures(answers: Sequence[list[Hit] | RetrievalError]) -> None:
+    failed = [answer for answer in answers if isinstance(answer, RetrievalError)]
+    if failed:
+        logger.warning(
+            "%d of %d queries of a step could not be answered and cost their episodes; the first: %s",
+            len(failed), len(answers), failed[0],
+        )  # fmt: skip

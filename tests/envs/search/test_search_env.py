@@ -114,7 +114,7 @@ def test_passages_cannot_close_their_information_or_seem_to_act():
     assert information([Passage("5", '"x < y"\nif <b>x</b> < y')], "plain").count("<") == 6
 
 
-def test_a_failed_retrieval_is_an_infrastructure_failure():
+def test_a_failed_retrieval_is_an_infrastructure_failure(caplog):
     tasks = tasks_from([replace(CAPITAL, id=str(number)) for number in range(3)])
     with EnvPool(SearchEnvFactory(make_retriever)) as pool:
         pool.reset(tasks)
@@ -125,6 +125,7 @@ def test_a_failed_retrieval_is_an_infrastructure_failure():
         # Its neighbours of the batch were asked for again, each by itself.
         assert "Santiago" in results[2].observation.text
         assert pool.failures == {"raised": 1}
+        assert "1 of 3 queries of a step could not be answered" in caplog.text
         after = pool.step({0: "<answer>Lima</answer>", 1: "<answer>Lima</answer>"})
         assert after[0].reward == 1.0
         assert after[1] == results[1]
@@ -211,6 +212,38 @@ def test_the_memory_is_bounded_and_counted():
     none = CachedRetriever(retriever, capacity=0)
     assert none.search(["Peru"], 1) == none.search(["Peru"], 1) == first[:1]
     assert none.misses == 2
+
+
+def test_what_can_be_answered_is_kept_where_something_cannot():
+    retriever = WordRetriever()
+    cached = CachedRetriever(retriever)
+    peru, error, again = cached.search_each(["Peru", "offline", "Peru"], 1)
+    assert peru == again == [Hit(PASSAGES[0], 1.0)]
+    assert isinstance(error, RetrievalError)
+    assert retriever.batches == [["Peru", "offline"], ["Peru"], ["offline"]]
+    assert (cached.hits, cached.misses, cached.failed) == (1, 1, 1)
+    assert cached.search_each(["Peru"], 1) == [peru]
+    assert len(retriever.batches) == 3, "the memory answered"
+    cached.search_each(["offline"], 1)
+    assert len(retriever.batches) == 4, "a failure is not kept"
+
+
+def test_a_retriever_that_keeps_failures_apart_by_itself_is_left_to_it():
+    class Apart(WordRetriever):
+        def search_each(self, queries, k):
+            return [RetrievalError("no") if query == "offline" else self._best(query, k) for query in queries]
+
+    retriever = Apart()
+    envs = [SearchEnv(CachedRetriever(retriever)) for _ in range(2)]
+    for env in envs:
+        env.retriever = envs[0].retriever
+        env.reset(TASK)
+    steps = list(zip(envs, ["<search>Peru</search>", "<search>offline</search>"], strict=True))
+    SearchEnv.prepare_steps(steps)
+    assert "Lima" in envs[0].step(steps[0][1]).observation.text
+    with pytest.raises(RetrievalError, match="no"):
+        envs[1].step(steps[1][1])
+    assert retriever.batches == []
 
 
 def test_a_retriever_that_loses_answers_is_found_out():
