@@ -29,19 +29,17 @@ _STYLE_FIELDS = ("cell", "width", "leading", "max_visual_tokens")
 
 def prepare_policy(
     recipe: Recipe, world: World, config: Skill0Config, folder: Path, console: Console, state: Any
-) -> tuple[Any, Any]:
-    """Model and processor to train. The first process builds and warms up, the others wait and load.
+) -> str:
+    """The name or folder of the model to train, for the trainer to load. The first process builds and warms
+    up, the others wait.
 
     Raises:
-        PolicyError: the model cannot be loaded.
         ConfigError: a warm-up is missing, or asked for with a model that has learnt already; a shipped policy
             was warmed up with other prompts than the recipe's.
     """
-    from skill0.policy import load_policy
-
     if recipe.policy.model != TINY:
         _check_saved(recipe, config.agent_settings(), console)
-        return load_policy(recipe.policy.model)
+        return recipe.policy.model
     if recipe.warmup is None:
         raise ConfigError(
             f"policy.model is {TINY!r}, which knows nothing: the recipe needs a warmup section, or a policy "
@@ -51,7 +49,7 @@ def prepare_policy(
     if state.is_main_process and not (ready / "config.json").is_file():
         _build_and_warm_up(recipe, recipe.warmup, world, config, folder / "warmup", console)
     state.wait_for_everyone()
-    return load_policy(ready)
+    return str(ready)
 
 
 def differing_prompts(ours: AgentSettings, theirs: AgentSettings) -> list[str]:

@@ -1,5 +1,5 @@
-"""What a trainer is given, made ready: environment, tasks, skills, model; each wrong input is an error here,
-before a model is loaded or a process started."""
+"""What a trainer is given, made ready: environment, tasks, skills; each wrong input is an error here, before
+a model is loaded (trained_model.py) or a process started."""
 
 from __future__ import annotations
 
@@ -8,21 +8,19 @@ import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 from trl.trainer.utils import RepeatSampler
 
 from skill0.curriculum import Curriculum
 from skill0.curriculum.selection import uses_helpfulness
 from skill0.envs.pool import call_timeout
-from skill0.errors import ConfigError, PolicyError
+from skill0.errors import ConfigError
 from skill0.skills import SkillBank
 from skill0.training.rollout import derived_seed
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-    from transformers import PreTrainedModel
 
     from skill0.agent import AgentSettings
     from skill0.context import PromptTemplate
@@ -218,49 +216,6 @@ def check_round(args: Skill0Config, num_tasks: int) -> None:
             f"dynamic_sampling={args.dynamic_sampling} replaces groups by groups of other tasks, but a round "
             f"needs all {num_tasks} training tasks; give more tasks"
         )
-
-
-def resolve_policy(model: Any, processing_class: Any, args: Skill0Config) -> tuple[Any, Any]:
-    """Model and processor that fit each other, loaded if names are given. Raises `PolicyError`."""
-    from skill0.policy import check_policy, load_policy, load_processor
-
-    if isinstance(model, str):
-        options: dict[str, Any] = dict(cast("dict[str, Any]", args.model_init_kwargs or {}))
-        dtype = options.pop("dtype", "float32")
-        attention = options.pop("attn_implementation", None)
-        if options:
-            raise ConfigError(f"model_init_kwargs={options} are not supported; load the model and pass it")
-        _tell_deepspeed_of_processes(args)
-        loaded, processor = load_policy(model, dtype=dtype, attn_implementation=attention)
-        return loaded, processing_class or processor
-    if processing_class is None:
-        name = getattr(model.config, "_name_or_path", "")
-        if not name:
-            raise PolicyError(
-                "the model was made in memory, so its processor is unknown; give processing_class"
-            )
-        processing_class = load_processor(name)
-    base: PreTrainedModel = model.get_base_model() if hasattr(model, "get_base_model") else model
-    check_policy(base, processing_class, getattr(base.config, "_name_or_path", "") or "model")
-    if args.beta != 0.0 and base is model and not base.config._name_or_path:
-        raise PolicyError(
-            f"beta={args.beta} needs a reference policy, which is loaded from where the model came from, but "
-            "this model was made in memory; save it with save_policy and load it again"
-        )
-    return model, processing_class
-
-
-def _tell_deepspeed_of_processes(args: Skill0Config) -> None:
-    """ZeRO-3 splits weights while they are loaded; before that, deepspeed must know how many processes
-    there are, or it takes itself for the only one."""
-    plugin = args.deepspeed_plugin
-    if plugin is None or plugin.zero_stage != 3:
-        return
-    import deepspeed  # pyright: ignore[reportMissingImports]
-    import torch
-
-    if torch.distributed.is_initialized() and not deepspeed.comm.is_initialized():
-        deepspeed.init_distributed(dist_backend=torch.distributed.get_backend())
 
 
 class TaskSampler(RepeatSampler):

@@ -27,6 +27,7 @@ from skill0.envs.search.env import SearchSettings
 from skill0.envs.search.facts.world import FactsSettings
 from skill0.envs.search.set_names import split_name
 from skill0.errors import ConfigError
+from skill0.policy.adapters import LoraSettings
 from skill0.policy.shipped import is_shipped
 from skill0.policy.tiny import TinyPolicySettings
 from skill0.training.corrections import CorrectionSettings
@@ -171,6 +172,8 @@ class PolicySection:
             Replaces `model` when games come from a store.
         tiny (`TinyPolicySettings`):
             The shape of a tiny policy.
+        lora (`LoraSettings`, *optional*):
+            Train a LoRA adapter instead of all weights; `{}` takes its defaults. Needs the extra `peft`.
     """
 
     __pydantic_config__ = _STRICT
@@ -178,6 +181,7 @@ class PolicySection:
     model: str = TINY
     model_for_games: str | None = None
     tiny: TinyPolicySettings = field(default_factory=TinyPolicySettings)
+    lora: LoraSettings | None = None
 
 
 @dataclass(frozen=True)
@@ -239,6 +243,8 @@ class Recipe:
         for name in ("search", "almanac"):  # as recipes were before there were these, and so their digests
             if content["environment"][name] is None:
                 del content["environment"][name]
+        if content["policy"]["lora"] is None:
+            del content["policy"]["lora"]
         return content
 
     @property

@@ -13,9 +13,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Collection, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from skill0.agent import PolicyOutput, RolloutGroup
+from skill0.agent import AgentLoop, PolicyOutput, RolloutGroup, Trajectory
 from skill0.errors import ConfigError, PolicyError
 from skill0.policy import TransformersPolicy
 from skill0.training import processes, trl_internals
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
     from skill0.envs import Task
     from skill0.policy.encoding import PromptEncoder
     from skill0.skills import SkillFile
+
+T = TypeVar("T")
 
 
 def derived_seed(*parts: object) -> int:
@@ -79,13 +81,34 @@ class TrainerPolicy:
         self.trainer = trainer
         model = trainer.accelerator.unwrap_model(trainer.model)
         self.policy = TransformersPolicy(model, trainer.processing_class, batch_size)
+        self._is_whole = False
 
     def generate(self, inputs: Sequence[PolicyInput], sampling: Sampling) -> list[PolicyOutput]:
+        return self.while_whole(lambda: self.policy.generate(inputs, sampling))
+
+    def while_whole(self, function: Callable[[], T]) -> T:
+        """Calls `function` while this process holds all weights, in the precision of training. Weights that
+        are split over processes are gathered for it, by all processes together; not again inside of it."""
+        if self._is_whole:
+            return function()
         with trl_internals.generation_model(self.trainer) as model:
             self.policy.model = model
-            return processes.run_gathered(
-                self.trainer.accelerator, model, lambda: self.policy.generate(inputs, sampling)
-            )
+            self._is_whole = True
+            try:
+                return processes.run_gathered(self.trainer.accelerator, model, function)
+            finally:
+                self._is_whole = False
+
+
+class RolloutLoop(AgentLoop):
+    """An agent loop that gathers split weights once for all turns of a run: at every turn, which is what a
+    `TrainerPolicy` does by itself, the whole model would go round the processes up to `max_steps` times."""
+
+    def run(self, *args: Any, **kwargs: Any) -> list[Trajectory]:
+        run = super().run
+        if not isinstance(self.policy, TrainerPolicy):
+            return run(*args, **kwargs)
+        return self.policy.while_whole(lambda: run(*args, **kwargs))
 
 
 class VllmPolicy:

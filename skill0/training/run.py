@@ -20,6 +20,7 @@ from skill0.agent import AgentLoop, RandomPolicy, Sampling
 from skill0.context import TURNS_FILE
 from skill0.evaluation import EvaluationReport, evaluate
 from skill0.evaluation.measuring import WITH, WITHOUT
+from skill0.policy.adapters import adapter_config
 from skill0.training import processes, report
 from skill0.training.callbacks import METRICS_FILE
 from skill0.training.checkpoints import newest_checkpoint
@@ -52,6 +53,7 @@ def run_recipe(recipe: Recipe) -> dict[str, Any]:
     folder = run_folder(recipe)
     config = training_config(recipe, folder)
     processes.check_launch(config)
+    adapter = adapter_config(recipe.policy.lora) if recipe.policy.lora else None
     recorded = recorded_arms(recipe.evaluation.recorded) if recipe.evaluation.recorded else []
     state = PartialState()
     console = Console(quiet=not state.is_main_process)
@@ -67,8 +69,8 @@ def run_recipe(recipe: Recipe) -> dict[str, Any]:
     with clock("warm-up"):
         from skill0.training.policy_source import prepare_policy
 
-        model, processor = prepare_policy(recipe, world, config, folder, console, state)
-    trainer = _trainer(recipe, config, world, model, processor, console)
+        model = prepare_policy(recipe, world, config, folder, console, state)
+    trainer = _trainer(recipe, config, world, model, adapter, console)
     try:
         with clock("evaluation before"):
             before = _evaluation(
@@ -89,7 +91,7 @@ def run_recipe(recipe: Recipe) -> dict[str, Any]:
         if not state.is_main_process:
             state.wait_for_everyone()
             return read_json(folder / RESULTS_FILE)
-        processor.save_pretrained(folder / "policy")
+        trainer.encoder.processor.save_pretrained(folder / "policy")
         trainer.agent_settings.save(folder / "policy")
         results = _results(recipe, trainer, before, after, clock.seconds)
         _draw(folder, trainer, before, after, played)
@@ -113,7 +115,7 @@ def training_config(recipe: Recipe, folder: Path) -> Skill0Config:
 
 
 def _trainer(
-    recipe: Recipe, config: Skill0Config, world: World, model: Any, processor: Any, console: Console
+    recipe: Recipe, config: Skill0Config, world: World, model: str, adapter: Any, console: Console
 ) -> Skill0Trainer:
     from transformers import PrinterCallback
 
@@ -128,7 +130,7 @@ def _trainer(
         grouping=world.grouping,
         validation_tasks=world.validation,
         eval_tasks=world.validation,
-        processing_class=processor,
+        peft_config=adapter,
     )
     trainer.remove_callback(PrinterCallback)
     trainer.add_callback(Terminal(trainer, console))

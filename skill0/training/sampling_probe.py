@@ -138,16 +138,10 @@ def _scored(trainer: Skill0Trainer, item: PolicyInput, output: PolicyOutput) -> 
         page=item.page, action_mask=(), observation="", reply=output.text, action="", compression=None,
         valid=True, reward=0.0, text_tokens=0, visual_tokens=0,
     )  # fmt: skip
-    model = trl_internals.bare_model(trainer)
-    training = model.training
-    model.eval()  # dropout is no disagreement
-    try:
-        with trl_internals.scoring(trainer):
-            batch = trainer.collate([TrainingTurn(turn, advantage=0.0, weight=0.0)])
-            logprobs, _ = trl_internals.token_logprobs(trainer, model, batch)  # (1, tokens)
-    finally:
-        model.train(training)
-    return logprobs[0].float().cpu()
+    with trl_internals.scoring(trainer):
+        batch = trainer.collate([TrainingTurn(turn, advantage=0.0, weight=0.0)])
+        logprobs, _ = trl_internals.token_logprobs(trainer, trl_internals.bare_model(trainer), batch)
+    return logprobs[0].float().cpu()  # of (1, tokens)
 
 
 def _advice(trainer: Skill0Trainer) -> str:

@@ -2,7 +2,8 @@
 
 The policy's own log-probabilities are needed when a round serves several optimizer steps, and to correct for
 a sampler that computes other numbers than the trainer (vLLM). Where neither holds, the loss uses its own.
-transformers in float32 has recorded them while it sampled; anything else is scored by a forward pass.
+transformers in float32 has recorded them while it sampled; anything else is scored by a forward pass, without
+dropout, as it was sampled.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def score_windows(trainer: Skill0Trainer, windows: Sequence[Window]) -> dict[str
     """
     args = trainer.args
     corrects = args.use_vllm and args.vllm_importance_sampling_correction
-    needs_old = args.gradient_accumulation_steps % trainer.windows_per_round != 0 or corrects
+    needs_old = compares_to_before(trainer)
     compares = corrects or args.check_sampling
     if needs_old and trl_internals.samples_exactly(trainer):
         for item in (item for window in windows for micro_batch in window for item in micro_batch):
@@ -48,6 +49,14 @@ def score_windows(trainer: Skill0Trainer, windows: Sequence[Window]) -> dict[str
             if trainer.beta != 0.0:
                 _keep(micro_batch, "reference_logprobs", trl_internals.reference_logprobs(trainer, batch))
     return _difference_metrics(trainer, differences) if compares else {}
+
+
+def compares_to_before(trainer: Skill0Trainer) -> bool:
+    """Whether the loss compares the policy that learns with the one before the update: a round serves several
+    optimizer steps, or another sampler is corrected for."""
+    args = trainer.args
+    corrects = args.use_vllm and args.vllm_importance_sampling_correction
+    return args.gradient_accumulation_steps % trainer.windows_per_round != 0 or corrects
 
 
 def _as_sampled(item: TrainingTurn) -> torch.Tensor:

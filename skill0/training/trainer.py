@@ -33,7 +33,16 @@ from skill0.errors import ConfigError
 from skill0.evaluation import Ranks, evaluate
 from skill0.policy.encoding import PromptEncoder
 from skill0.skills import group_by_relevance, skills_in_context
-from skill0.training import nonfinite, persistence, preparation, processes, rounds, trl_internals
+from skill0.training import (
+    nonfinite,
+    persistence,
+    preparation,
+    processes,
+    rounds,
+    scoring,
+    trained_model,
+    trl_internals,
+)
 from skill0.training.callbacks import BetweenRounds, MetricsWriter, RestorePhase
 from skill0.training.config import Skill0Config
 from skill0.training.guards import Guards, guard_settings
@@ -44,7 +53,13 @@ from skill0.training.nonfinite import Computed
 from skill0.training.pairing import PairsSoFar
 from skill0.training.preparation import TaskSampler
 from skill0.training.replay import Round
-from skill0.training.rollout import TrainerPolicy, VllmPolicy, derived_seed, without_vision_tokens
+from skill0.training.rollout import (
+    RolloutLoop,
+    TrainerPolicy,
+    VllmPolicy,
+    derived_seed,
+    without_vision_tokens,
+)
 from skill0.training.sampling_probe import SamplingProbe
 from skill0.training.stopping import StopOnSignal
 from skill0.training.turn_buffer import TrainingTurn, collate_training_turns
@@ -103,6 +118,8 @@ class Skill0Trainer(GRPOTrainer):
         ConfigError: settings, tasks or curriculum contradict each other, or there are no tasks.
         SkillError, GroupingError: the bank cannot be read, or leaves a task type unserved.
         PolicyError: the model cannot be shown images, or has no processor.
+
+    Warns where steps would be rounded away (weights of 16 bits), or dropout be taken for learning.
     """
 
     args: Skill0Config
@@ -144,13 +161,17 @@ class Skill0Trainer(GRPOTrainer):
             grouping = group_by_relevance(self.bank, [*self.tasks, *self.validation_tasks, *self.eval_tasks])
         self.grouping = grouping
         self.agent_settings = preparation.agent_settings(args, template)
-        model, processing_class = preparation.resolve_policy(model, processing_class, args)
+        model, processing_class = trained_model.resolve_policy(model, processing_class, args, peft_config)
         self.encoder = PromptEncoder(processing_class, args.page_pixels)
         if args.use_vllm:
             args.generation_kwargs = without_vision_tokens(
                 args.generation_kwargs, self.encoder.vision_token_ids
             )
-        with trl_internals.old_names(), processes.sharding_on_cpu():
+        with (
+            trl_internals.old_names(),
+            processes.sharding_on_cpu(),
+            trained_model.as_loaded(args),
+        ):
             super().__init__(
                 model=model,
                 reward_funcs=[equation_4],
@@ -164,6 +185,7 @@ class Skill0Trainer(GRPOTrainer):
             )
         processes.check_sharding(self.accelerator)
         persistence.check_reference(self)
+        self._warn_of_the_model()
         self.loss_settings = args.loss_settings()
         self.internalization = args.internalization_settings()
         self.reward_settings = args.reward_settings()
@@ -186,6 +208,10 @@ class Skill0Trainer(GRPOTrainer):
         self._staging: Path | None = None
         self.computed: list[Computed] = []
         self.stop_on_signal = StopOnSignal(self, self.windows_per_round)
+        self._add_callbacks()
+
+    def _add_callbacks(self) -> None:
+        args = self.args
         self.add_callback(RestorePhase(self))
         self.add_callback(BetweenRounds(self, self.windows_per_round))
         self.add_callback(self.stop_on_signal)
@@ -194,6 +220,12 @@ class Skill0Trainer(GRPOTrainer):
             self.add_callback(Guards(self, args.guards, guard_settings(args.guard_settings)))
         if args.sampling_probe != "off":
             self.add_callback(SamplingProbe(self, args.sampling_probe))
+
+    def _warn_of_the_model(self) -> None:
+        way, precision = processes.kind(self.accelerator), self.accelerator.mixed_precision
+        trained_model.warn_of_rounding(self.model, way, precision)
+        ratios = scoring.compares_to_before(self) or self.beta != 0.0
+        trained_model.warn_of_dropout(self.model, ratios)
 
     # ------------------------------------------------------------------ what rollouts need
 
@@ -216,7 +248,7 @@ class Skill0Trainer(GRPOTrainer):
             )
             transformers = TrainerPolicy(self, self.args.generation_batch_limit)
             policy = VllmPolicy(self, self.encoder) if self.use_vllm else transformers
-            self._loop = AgentLoop(policy, self._pool, self.agent_settings, self.renderer)
+            self._loop = RolloutLoop(policy, self._pool, self.agent_settings, self.renderer)
         return self._loop
 
     @property
@@ -277,6 +309,7 @@ class Skill0Trainer(GRPOTrainer):
         """
         checkpoint = persistence.checkpoint_to_resume(self.args.run_folder, resume_from_checkpoint)
         self.resumed = None if checkpoint is None else persistence.resume(self, checkpoint)
+        self.computed = []
         was_closed = self._loop is None
         path = None if checkpoint is None else str(checkpoint)
         try:
@@ -310,19 +343,20 @@ class Skill0Trainer(GRPOTrainer):
         factor = self.args.round_windows / self.current_gradient_accumulation_steps
         factor *= self.accelerator.num_processes
         total = torch.zeros((), device=self.accelerator.device)
-        self.computed = []
+        computed_before = len(self.computed)
         for micro_batch in inputs[:-1]:
             with trl_internals.without_gradient_exchange(self, model):
                 loss = self._micro_batch_loss(model, micro_batch) * factor
                 trl_internals.backward_inside_window(self, loss)
             total += loss.detach()
         loss = self._micro_batch_loss(model, inputs[-1]) * factor + total
-        nonfinite.check_loss(self, loss, self.computed)
+        nonfinite.check_loss(self, loss, self.computed[computed_before:])
         return loss
 
     def _get_grad_norm(self, model: Any, grad_norm: Any = None) -> Any:
         norm = super()._get_grad_norm(model, grad_norm)
         nonfinite.check_gradient(self, norm, self.computed)
+        self.computed = []  # the next optimizer step begins
         return norm
 
     def collate(self, items: Sequence[TrainingTurn]) -> dict[str, Any]:

@@ -117,12 +117,22 @@ def token_logprobs(
 
 @contextlib.contextmanager
 def scoring(trainer: Trainer) -> Iterator[None]:
-    """No gradients, and no gradient checkpointing, which would warn about their absence."""
+    """The model in eval mode, without gradients, and without gradient checkpointing, which would warn about
+    their absence.
+
+    Replies are drawn without dropout, so their probabilities are those without it. TRL scores in train mode.
+    """
     from trl.models.utils import disable_gradient_checkpointing
 
     kwargs = trainer.args.gradient_checkpointing_kwargs
-    with old_names(), torch.no_grad(), disable_gradient_checkpointing(bare_model(trainer), kwargs):
-        yield
+    model = bare_model(trainer)
+    training = model.training
+    with old_names(), torch.no_grad(), disable_gradient_checkpointing(model, kwargs):
+        model.eval()
+        try:
+            yield
+        finally:
+            model.train(training)
 
 
 def reference_logprobs(trainer: Trainer, batch: dict[str, Any]) -> torch.Tensor:
@@ -138,7 +148,8 @@ def reference_logprobs(trainer: Trainer, batch: dict[str, Any]) -> torch.Tensor:
 
 @contextlib.contextmanager
 def generation_model(trainer: Trainer) -> Iterator[PreTrainedModel]:
-    """The bare model with full parameters (ZeRO-3 gathered, FSDP summoned), without gradients."""
+    """The bare model with full parameters (ZeRO-3 gathered, FSDP summoned), without gradients, in the
+    precision of training. Autocast keeps the weights it has cast until the block ends."""
     from trl.models.utils import unwrap_model_for_generation
 
     with (
@@ -150,6 +161,7 @@ def generation_model(trainer: Trainer) -> Iterator[PreTrainedModel]:
             gradient_checkpointing_kwargs=trainer.args.gradient_checkpointing_kwargs,
         ) as model,
         torch.no_grad(),
+        trainer.accelerator.autocast(),
         trainer._dist.summon_full_params(trainer.model_wrapped, recurse=False),
     ):
         yield cast("PreTrainedModel", model)
