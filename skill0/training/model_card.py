@@ -110,8 +110,8 @@ def _made(report: Mapping[str, Any]) -> str:
     seconds = ", ".join(f"{what} {number:.0f} s" for what, number in report["seconds"].items())
     return (
         f"```bash\n{report['command']}\n```\n\n"
-        f"Seed {report['seed']}; {seconds}. The same command, versions and number of threads give the same "
-        f"weights, bit for bit, on one kind of processor.\n\n"
+        f"Seed {report['seed']}; threads: {report['threads']}; {seconds}. The same command, versions and "
+        f"number of threads give the same weights, bit for bit, on one kind of processor.\n\n"
         f"Digest of the warm-up (settings without the seed): `{report['warmup_sha256']}`.\n\n"
         f"Versions: {packages}.\n"
     )

@@ -98,7 +98,7 @@ def demonstrate(
 
     Raises:
         EnvError, GameError: a game cannot be played.
-        ConfigError: households of the recipe's kind have no such task type.
+        ConfigError: households of the recipe's kind have no such task type; nobody demonstrates this world.
     """
     settings = section.demonstrations
     with _pool(world, settings.max_steps) as pool, console.status("collecting demonstrations"):
@@ -125,7 +125,11 @@ def demonstrated_games(recipe: Recipe, count: int, world: World) -> list[Game]:
 
 
 def _pool(world: World, max_steps: int) -> EnvPool:
-    assert not isinstance(world.env, SearchEnvFactory), "recipes that search have no warm-up"
+    if isinstance(world.env, SearchEnvFactory):
+        raise ConfigError(
+            "environment.search has no warm-up: nobody demonstrates open questions; take a model that has "
+            "learnt already (policy.model), or the almanac (environment.almanac)"
+        )
     return EnvPool(replace(world.env, max_steps=max(max_steps, world.env.max_steps)), workers=WORKERS)
 
 
@@ -143,11 +147,17 @@ def warm_up_tiny(
 
     Raises:
         EnvError, GameError: demonstrations cannot be collected.
-        ConfigError: the settings ask for lessons that nobody demonstrated, or for more games than there are.
+        ConfigError: the settings ask for lessons that nobody demonstrated, for more games than there are, or
+            for corrections where no expert makes them.
         CheckpointError: a checkpoint is damaged, belongs to another warm-up, or cannot be written.
     """
     from skill0.policy import build_tiny_policy
 
+    if section.corrections is not None and taught_world(recipe.environment) is not None:
+        raise ConfigError(
+            "warmup.corrections are made on official games alone (environment.games): remove them, or name "
+            "games"
+        )
     start = time.perf_counter()
     shown = demonstrate(recipe, section, world, agent, console)
     seconds = time.perf_counter() - start
@@ -158,13 +168,15 @@ def warm_up_tiny(
     if shown.world is None:
         # Official games have no conventions that a page could state: there is nothing to read aloud.
         learning = replace(learning, reading_steps=0, reading_lessons=0, replayed_lessons=0)
+        if learning != section.learning:
+            console.print("no pages of facts are read: official games have no conventions")
     found = WarmedUp(model, processor, shown, WarmupReport(), seconds)
     console.print(
         f"tiny Qwen2.5-VL: {found.parameters / 1e6:.2f} M parameters, {len(processor.tokenizer)} tokens"
     )
     report = warm_up(model, processor, shown, learning, folder, resume=resume, progress=not console.quiet)
     found = replace(found, report=report)
-    if section.corrections is None or shown.world is not None:
+    if section.corrections is None:
         return found
     for number in range(section.corrections.rounds):
         found = _correct(

@@ -182,10 +182,12 @@ class WarmupSettings:
 
 @dataclass
 class WarmupReport:
-    """What a warm-up did. `curve` has a row every ten steps: losses and shares of right answers, averaged."""
+    """What a warm-up did, in wall seconds and in CPU seconds of the process. `curve` has a row every ten
+    steps: losses and shares of right answers, averaged."""
 
     steps: int = 0
     seconds: float = 0.0
+    cpu_seconds: float = 0.0
     curve: list[dict[str, float]] = field(default_factory=list)
 
     def then(self, other: WarmupReport) -> WarmupReport:
@@ -194,7 +196,12 @@ class WarmupReport:
             {**row, "step": row["step"] + self.steps, "seconds": round(row["seconds"] + self.seconds, 1)}
             for row in other.curve
         ]
-        return WarmupReport(self.steps + other.steps, self.seconds + other.seconds, [*self.curve, *later])
+        return WarmupReport(
+            self.steps + other.steps,
+            self.seconds + other.seconds,
+            self.cpu_seconds + other.cpu_seconds,
+            [*self.curve, *later],
+        )
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -219,7 +226,7 @@ def warm_up(
         ConfigError: the settings ask for lessons that the demonstrations do not hold.
         CheckpointError: a checkpoint is damaged, was made with other settings, or cannot be written.
     """
-    warmup = _Warmup(model, processor, demonstrations, settings, Path(output_dir), new=new)
+    warmup = Warmup(model, processor, demonstrations, settings, Path(output_dir), new=new)
     if resume:
         warmup.resume()
     with _bar(settings, progress) as show:
@@ -231,7 +238,7 @@ def warm_up(
     return warmup.report
 
 
-class _Warmup:
+class Warmup:
     """A warm-up under way: the model, what it learns from, and the state that a checkpoint keeps."""
 
     def __init__(
@@ -263,7 +270,7 @@ class _Warmup:
 
     def train_step(self) -> dict[str, float]:
         """One optimizer step; returns its losses and shares of right answers."""
-        start = time.perf_counter()
+        start, cpu_start = time.perf_counter(), time.process_time()
         self.model.train()
         lessons = self.timetable.lessons(self.step)
         lengths = [turn_length(lesson.turn) for lesson in lessons]
@@ -289,7 +296,7 @@ class _Warmup:
         self.optimizer.step()
         self.optimizer.zero_grad()
         self.step += 1
-        self._record(measured, time.perf_counter() - start)
+        self._record(measured, time.perf_counter() - start, time.process_time() - cpu_start)
         return measured
 
     def _backward(
@@ -306,9 +313,10 @@ class _Warmup:
                 measured[f"{name} right"] = measured.get(f"{name} right", 0.0) + share * loss.right
         total.backward()
 
-    def _record(self, measured: dict[str, float], seconds: float) -> None:
+    def _record(self, measured: dict[str, float], seconds: float, cpu_seconds: float) -> None:
         self.report.steps = self.step
         self.report.seconds += seconds
+        self.report.cpu_seconds += cpu_seconds
         self._recent.append(measured)
         if self.step % LOG_EVERY == 0 or self.step == self.settings.steps:
             names = sorted({name for row in self._recent for name in row})

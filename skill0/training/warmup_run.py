@@ -12,6 +12,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from rich.console import Console
 
 from skill0.agent import AgentSettings
@@ -65,6 +66,7 @@ def run_warmup(
     seconds = {
         "demonstrations": round(made.collecting_seconds, 1),
         "learning": round(made.report.seconds, 1),
+        "learning on the CPU": round(made.report.cpu_seconds, 1),
     }
     reading = None
     if check:
@@ -76,6 +78,7 @@ def run_warmup(
         **made_by,
         "warmup_sha256": warmup_digest(recipe, section, agent),
         "seed": recipe.seed,
+        "threads": torch.get_num_threads(),
         "seconds": seconds,
         **made.to_json(),
         "check": None if reading is None else _figures(reading, recipe.seed, check),

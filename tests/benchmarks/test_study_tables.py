@@ -22,7 +22,7 @@ from study.verdicts import DOES_NOT, HOLDS, UNDECIDED, rise_and_fall, verdicts
 from skill0.curriculum import Curriculum, Helpfulness
 from skill0.evaluation import ArmReport, EvaluationReport, TaskOutcome
 from skill0.evaluation.measuring import WITH, WITHOUT
-from skill0.training.run import RANDOM
+from skill0.training.summary import RANDOM
 
 
 def report(without: int, with_skills: int, chance: int = 0) -> EvaluationReport:

@@ -72,6 +72,42 @@ def test_they_were_made_by_the_recipe_that_they_name(name: str):
 
 
 @pytest.mark.integration
+@pytest.mark.skipif(util.find_spec("alfworld") is None, reason="needs the extra 'alfworld'")
+def test_the_first_steps_of_the_recipe_go_as_the_report_says(tmp_path: Path):
+    """Ten steps anew, from the same seed and demonstrations: losses as they were, up to the processor's
+    rounding."""
+    from rich.console import Console
+
+    from skill0.policy import build_tiny_policy
+    from skill0.training.recipe import load_recipe
+    from skill0.training.run import training_config
+    from skill0.training.tiny_warmup import demonstrate
+    from skill0.training.warmup import LOG_EVERY, Warmup
+    from skill0.training.world import build_world
+
+    report = json.loads((FOLDER / "warmup_report.json").read_text(encoding="utf-8"))
+    recipe = load_recipe(ROOT / report["recipe"], seed=report["seed"])
+    assert recipe.warmup is not None
+    agent = training_config(recipe, tmp_path).agent_settings()
+    shown = demonstrate(recipe, recipe.warmup, build_world(recipe), agent, Console(quiet=True))
+    assert (len(shown), shown.turns) == (
+        report["demonstrations"]["episodes"],
+        report["demonstrations"]["turns"],
+    )
+    tiny = recipe.policy.tiny
+    model, processor = build_tiny_policy(tiny, shown.lexicon(), recipe.seed, names=shown.whole_names())
+    warmup = Warmup(model, processor, shown, recipe.warmup.learning, tmp_path)
+    for _ in range(LOG_EVERY):
+        warmup.train_step()
+    (found,) = warmup.report.curve
+    expected = report["learning"]["curve"][0]
+    names = [name for name in expected if name != "seconds"]
+    assert {name: found[name] for name in names} == pytest.approx(
+        {name: expected[name] for name in names}, rel=1e-3, abs=1e-3
+    )
+
+
+@pytest.mark.integration
 def test_wheel_and_source_archive_hold_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     """What setuptools packs, from a copy of the repository: every file of the folder, nothing beside it."""
     copy = tmp_path / "copy"

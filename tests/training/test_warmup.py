@@ -9,7 +9,7 @@ import torch
 from classroom import demonstrations, pupil
 
 from skill0.errors import CheckpointError, ConfigError
-from skill0.training.warmup import WarmupSettings, _Warmup, warm_up
+from skill0.training.warmup import Warmup, WarmupSettings, warm_up
 
 SETTINGS = WarmupSettings(
     reading_steps=4,
@@ -66,13 +66,13 @@ def test_killed_and_resumed_equals_uninterrupted(tmp_path, monkeypatch):
     class Killed(BaseException):
         pass
 
-    def dies_at_step_5(warmup, step=_Warmup.train_step):
+    def dies_at_step_5(warmup, step=Warmup.train_step):
         if warmup.step == 5:
             raise Killed
         return step(warmup)
 
     other, _ = pupil()
-    monkeypatch.setattr(_Warmup, "train_step", dies_at_step_5)
+    monkeypatch.setattr(Warmup, "train_step", dies_at_step_5)
     with pytest.raises(Killed):
         warm_up(other, processor, demonstrations(), SETTINGS, tmp_path / "cut", progress=False)
     monkeypatch.undo()
@@ -95,7 +95,7 @@ def test_the_size_of_micro_batches_changes_rounding_only(tmp_path):
     found = []
     for size in (2, 16):
         model, processor = pupil()
-        warmup = _Warmup(
+        warmup = Warmup(
             model, processor, demonstrations(), replace(SETTINGS, micro_batch_size=size), tmp_path
         )
         warmup.step = 4  # a step of the acting stage has lessons of every kind

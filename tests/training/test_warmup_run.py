@@ -23,7 +23,7 @@ from skill0.training.policy_source import prepare_policy
 from skill0.training.recipe import load_recipe
 from skill0.training.run import training_config
 from skill0.training.tiny_warmup import demonstrate
-from skill0.training.warmup import _Warmup
+from skill0.training.warmup import Warmup
 from skill0.training.warmup_run import run_warmup
 from skill0.training.world import build_world
 
@@ -126,13 +126,13 @@ def test_killed_and_called_again_it_goes_on(warmed: Path, recipe_file: Path, mon
 
     taken: list[int] = []
 
-    def counted(warmup, step=_Warmup.train_step):
+    def counted(warmup, step=Warmup.train_step):
         taken.append(warmup.step)
         if len(taken) == 5:
             raise Killed
         return step(warmup)
 
-    monkeypatch.setattr(_Warmup, "train_step", counted)
+    monkeypatch.setattr(Warmup, "train_step", counted)
     recipe, folder = load_recipe(recipe_file, seed=3), recipe_file.parent / "killed"
     with pytest.raises(Killed):
         run_warmup(recipe, folder, made_by=MADE_BY)
@@ -162,6 +162,11 @@ def test_no_resume_starts_anew(recipe_file: Path):
         ({"warmup": None}, 0, "has no warmup section"),
         ({"policy": {"model": "some/model"}}, 0, "'some/model', which has learnt already.*export-sft"),
         ({"environment": {"games": "store"}}, 6, "--check .*official games have none"),
+        (
+            {"warmup": {**RECIPE["warmup"], "corrections": {"rounds": 1}}},
+            0,
+            "corrections .*official games alone",
+        ),
     ],
 )
 def test_recipes_without_a_warmup_are_refused(tmp_path: Path, changes: Any, check: int, message: str):
