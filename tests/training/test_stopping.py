@@ -106,6 +106,26 @@ def test_a_gradient_that_is_not_finite_stops_before_it_is_learnt_from(
     assert all("say" in turn["prompt"] and turn["page"] is not None for turn in turns if not turn["padding"])
 
 
+def test_the_turns_of_a_gradient_are_those_of_all_windows_of_its_step(
+    colours_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A step accumulates the gradients of both windows of its round; the second step's cannot be computed."""
+    trainer = make_trainer(
+        colours_policy, tmp_path, gradient_accumulation_steps=2, beta=0.01, turn_micro_batch_size=5, **ROUNDS
+    )
+    monkeypatch.setattr(
+        GRPOTrainer,
+        "_get_grad_norm",
+        lambda self, model, grad_norm=None: float("nan") if self.state.global_step == 1 else 1.0,
+    )
+    with pytest.raises(NonFiniteError, match="step 1, process 0: the gradient's norm is nan"):
+        trainer.train()
+    lines = (tmp_path / "nonfinite-1-0.jsonl").read_text().splitlines()
+    played = [item.turn for window in trainer._buffered_inputs for batch in window for item in batch]
+    assert len(trainer._buffered_inputs) == 2
+    assert [json.loads(line)["reply"] for line in lines] == [turn.reply for turn in played]
+
+
 def test_float16_leaves_such_a_gradient_to_its_scaler(
     colours_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
