@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from skill0.errors import ConfigError
+from skill0.policy.adapters import LoraSettings
 from skill0.training.recipe import load_recipe
 
 CURRICULA = Path(__file__).parents[2] / "curricula"
@@ -80,6 +81,15 @@ def test_the_digest_tells_two_runs_apart_but_not_two_folders(write):
     assert told.digest == recipe.digest  # what is only shown beside a run changes nothing in it
 
 
+def test_an_adapter_is_part_of_a_recipe_where_there_is_one(write):
+    plain = load_recipe(write(SMALL))
+    assert "lora" not in plain.as_dict()["policy"]  # digests of recipes without one are what they were
+    recipe = load_recipe(write(SMALL + "policy:\n  lora: {rank: 4, target_modules: [q_proj, v_proj]}\n"))
+    assert recipe.policy.lora == LoraSettings(rank=4, target_modules=("q_proj", "v_proj"))
+    assert recipe.digest != plain.digest
+    assert load_recipe(write(SMALL + "policy: {lora: {}}\n")).policy.lora == LoraSettings()
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
@@ -105,6 +115,14 @@ def test_the_digest_tells_two_runs_apart_but_not_two_folders(write):
         (
             "output_dir: out\nskills: {bank: b}\nenvironment:\n  households: {size: huge}",
             "recipe.yaml:4: environment.households.size",
+        ),
+        (
+            "output_dir: out\nskills: {bank: b}\npolicy:\n  lora: {rnk: 4}",
+            r"recipe.yaml:4: policy.lora.rnk: unknown key; did you mean 'rank'",
+        ),
+        (
+            "output_dir: out\nskills: {bank: b}\npolicy:\n  lora: {dropout: 1.0}",
+            "recipe.yaml:4: policy.lora: .*dropout must lie in",
         ),
         ("skills: {bank: b}", "output_dir"),
         ("output_dir: out", "skills.bank"),

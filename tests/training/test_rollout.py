@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import torch
+from colours import make_trainer
 from colours_world import make_bank, make_tasks
 
-from skill0.agent import PolicyInput, Sampling
+from skill0.agent import PolicyInput, RolloutGroup, Sampling
 from skill0.context import ContextRenderer, PageStyle
 from skill0.errors import ConfigError
 from skill0.training import trl_internals
@@ -131,3 +136,51 @@ def test_vision_tokens_are_made_impossible_for_vllm() -> None:
     assert given["logit_bias"] == {"3": 2, 9: 5}
     with pytest.raises(ConfigError, match="must be a dict"):
         without_vision_tokens("kwargs.json", [9])
+
+
+class TestWholeWeights:
+    """Where weights are split, gathering them is the model's whole size: once a run, not once a turn."""
+
+    @pytest.fixture
+    def gathered(self, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+        """Grows by an entry for each time that weights are gathered."""
+        times: list[int] = []
+
+        @contextlib.contextmanager
+        def counted(trainer: Any, gather: Any = trl_internals.generation_model) -> Iterator[Any]:
+            times.append(1)
+            with gather(trainer) as model:
+                yield model
+
+        monkeypatch.setattr(trl_internals, "generation_model", counted)
+        return times
+
+    def test_they_are_gathered_once_for_all_turns(
+        self, colours_policy: Path, tmp_path: Path, gathered: list[int]
+    ) -> None:
+        trainer = make_trainer(colours_policy, tmp_path, skills=None)
+        for run in (1, 2):
+            (played,) = trainer.loop.run([RolloutGroup(TASKS[0], 1)], Sampling(max_new_tokens=2), seed=run)
+            assert len(played.turns) == 3  # replies too short to say anything
+            assert len(gathered) == run
+        # The probe of a sampler asks the policy itself.
+        trainer.loop.policy.generate([PolicyInput("", "", None)], Sampling(max_new_tokens=2))
+        assert len(gathered) == 3
+
+    def test_a_run_that_fails_gathers_again_when_it_is_repeated(
+        self, colours_policy: Path, tmp_path: Path, gathered: list[int]
+    ) -> None:
+        trainer = make_trainer(colours_policy, tmp_path, skills=None)
+        twice = [RolloutGroup(TASKS[0], 1)] * 2
+        for times in (1, 2):
+            with pytest.raises(ConfigError, match="played twice"):
+                trainer.loop.run(twice, Sampling(), seed=0)
+            assert len(gathered) == times
+
+    def test_replies_are_drawn_in_the_precision_of_training(
+        self, colours_policy: Path, tmp_path: Path
+    ) -> None:
+        for bf16 in (False, True):
+            trainer = make_trainer(colours_policy, tmp_path, skills=None, bf16=bf16)
+            assert trainer.loop.policy.while_whole(lambda: torch.is_autocast_enabled("cpu")) == bf16
+            assert not torch.is_autocast_enabled("cpu")

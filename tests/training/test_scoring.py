@@ -11,7 +11,8 @@ import pytest
 import torch
 from colours import make_trainer
 
-from skill0.training import rounds
+from skill0.policy.adapters import LoraSettings, adapter_config
+from skill0.training import rounds, trl_internals
 from skill0.training.scoring import score_windows
 
 
@@ -49,6 +50,28 @@ def test_rounded_log_probabilities_of_a_sampler_are_not_trusted(colours_policy: 
     trainer.model.to(torch.bfloat16)
     score_windows(trainer, windows)
     assert all(item.old_logprobs.isfinite().all() for item in items)
+
+
+@pytest.mark.filterwarnings("ignore:this model has dropout")
+def test_a_round_is_scored_without_dropout_as_it_was_drawn(colours_policy: Path, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    adapter = adapter_config(LoraSettings(rank=2, dropout=0.5))
+    trainer, windows = round_of(
+        colours_policy, tmp_path, num_iterations=2, check_sampling=True, peft_config=adapter
+    )
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for name, weight in trainer.model.named_parameters():
+            if "lora_B" in name:  # 0 as it is made: there would be nothing to drop
+                weight.normal_()
+    windows = rounds.make_round(trainer, [{"task": position // 4} for position in range(16)])
+    assert score_windows(trainer, windows)["sampling/logp_difference_max"] < 1e-4
+    assert trainer.model.training
+    (_, first), (_, second) = (
+        trl_internals.token_logprobs(trainer, trainer.model, trainer.collate(windows[0][0]), entropies=True)
+        for _ in range(2)
+    )
+    assert not torch.allclose(first, second, atol=1e-2)  # learning does drop
 
 
 @pytest.mark.parametrize(
