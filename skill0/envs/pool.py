@@ -228,7 +228,8 @@ def call_timeout(make_env: Callable[[], TextEnv], timeout_s: float | None, worke
     if workers and timeout_s <= longest_s:
         raise ConfigError(
             f"timeout_s={timeout_s:g} would end calls of {type(make_env).__name__} that are well: one may "
-            f"take {longest_s:g} s, retries included. Leave it out, raise it, or lower the patience"
+            f"take {longest_s:g} s, retries included. Leave it out (in training env_timeout), raise it, or "
+            "lower the patience of what is waited for"
         )
     return timeout_s
 

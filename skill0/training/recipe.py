@@ -30,6 +30,7 @@ from skill0.errors import ConfigError
 from skill0.policy.adapters import LoraSettings
 from skill0.policy.shipped import is_shipped
 from skill0.policy.tiny import TinyPolicySettings
+from skill0.retrieval.http_settings import HttpSettings
 from skill0.training.corrections import CorrectionSettings
 from skill0.training.demonstrations import DemonstrationSettings
 from skill0.training.warmup import WarmupSettings
@@ -70,8 +71,10 @@ class SearchSection:
         corpus (`str`, *optional*):
             The passages of the files' questions: a file, a folder with an index, or the URL of a search
             server (several with commas between them).
-        server_form (`str`, *optional*, defaults to `"search_r1"`):
-            The server's wire form: "search_r1" or "skillzero" (docs/retrieval_http.md).
+        server (`HttpSettings`):
+            How search servers are asked: `form`, `patience_s`, `attempts`, ... (docs/retrieval_http.md).
+        compiled (`bool`, *optional*, defaults to `False`):
+            Search an index of BM25 by code compiled by numba: the same passages in less time.
         passages (`int`, *optional*, defaults to `3`):
             Passages that a search is answered with.
         information_form (`str`, *optional*, defaults to `"plain"`):
@@ -87,7 +90,8 @@ class SearchSection:
     validation: tuple[str, ...] = ()
     heldout: tuple[str, ...] = ()
     corpus: str | None = None
-    server_form: str = "search_r1"
+    server: HttpSettings = field(default_factory=HttpSettings)
+    compiled: bool = False
     passages: int = 3
     information_form: str = "plain"
     published_scoring: bool = False
@@ -100,6 +104,11 @@ class SearchSection:
                 f"environment.search: files need all of train, heldout and corpus; given: {', '.join(given)}"
             )
         self.settings(1)
+
+    @property
+    def server_form(self) -> str:
+        """The servers' wire form."""
+        return self.server.form
 
     def settings(self, max_steps: int) -> SearchSettings:
         """How questions are played. Raises `ConfigError` for a value out of range."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from skill0.envs.alfworld import (
@@ -20,9 +20,10 @@ from skill0.envs.alfworld import (
 from skill0.envs.base import Task
 from skill0.envs.search import SearchEnvFactory
 from skill0.envs.search.almanac.env import AlmanacEnvFactory
+from skill0.envs.search.engines import IndexFolder, SearchServers, adjusted
 from skill0.errors import ConfigError, GameStoreError
 from skill0.skills import Grouping, SkillBank, group_by_relevance
-from skill0.training.recipe import EnvironmentSection, Recipe
+from skill0.training.recipe import EnvironmentSection, Recipe, SearchSection
 from skill0.training.searching_expert import facts_of
 
 GameOrTask = TypeVar("GameOrTask", Game, Task)
@@ -53,7 +54,8 @@ def build_world(recipe: Recipe) -> World:
         GameStoreError: there are no games, or fewer than the recipe asks for.
         EnvError, RetrievalError: the questions or passages of a recipe that searches cannot be had.
         SkillError, GroupingError: the bank cannot be read, or leaves a task type unserved.
-        ConfigError: the bank's facts contradict the households' convention or the almanac's arrangement.
+        ConfigError: the bank's facts contradict the households' convention or the almanac's arrangement, or
+            settings are for another retriever.
     """
     environment = recipe.environment
     if environment.almanac is not None:
@@ -63,7 +65,7 @@ def build_world(recipe: Recipe) -> World:
     if environment.search is not None:
         from skill0.training.search_world import search_world
 
-        return search_world(recipe, environment.search)
+        return _asked_as_told(search_world(recipe, environment.search), environment.search)
     convention: Mapping[str, str] = {}
     if environment.games is None:
         convention = sample_convention(environment.convention_seed, environment.households)
@@ -81,6 +83,15 @@ def build_world(recipe: Recipe) -> World:
         max_steps=recipe.training.get("max_turns", 50), cache_dir=str(default_cache_dir())
     )
     return World(tuple(tasks[0]), tuple(tasks[1]), tuple(tasks[2]), bank, grouping, factory, convention)
+
+
+def _asked_as_told(world: World, section: SearchSection) -> World:
+    """The world with its retriever's settings: how servers are asked, an index searched."""
+    env = world.env
+    assert isinstance(env, SearchEnvFactory)
+    assert isinstance(env.source, IndexFolder | SearchServers)
+    source = adjusted(env.source, section.server, section.compiled)
+    return replace(world, env=replace(env, source=source))
 
 
 def _generated(recipe: Recipe, convention: Mapping[str, str]) -> tuple[list[Game], list[Game], list[Game]]:

@@ -10,8 +10,10 @@ from pathlib import Path
 import pytest
 
 from skill0.envs.search import TASK_TYPES, SearchEnvFactory
+from skill0.envs.search.engines import SearchServers
 from skill0.envs.search.facts.world import FactsSettings, build_facts, write_facts
 from skill0.errors import ConfigError, EnvError
+from skill0.retrieval.http_settings import HttpSettings
 from skill0.training.config import Skill0Config
 from skill0.training.preparation import resolve_env, resolve_tasks
 from skill0.training.recipe import EnvironmentSection, Recipe, SearchSection, SkillsSection, load_recipe
@@ -152,6 +154,50 @@ def test_questions_for_training_and_validation_alike_are_counted(sets, caplog):
     assert not {task.id for task in world.train} & {task.id for task in world.validation}
     told = f"{5 - len(world.train)} of 5 training questions are for validation too and are left out"
     assert any(told in record.getMessage() for record in caplog.records)
+
+
+def test_a_recipe_says_how_servers_are_asked(recipe, tmp_path):
+    made = build_facts(SMALL)
+    write_facts(made, tmp_path / "files", made.split(60, 8, 16))
+    text = f"""\
+output_dir: out
+environment:
+  train_tasks: 40
+  validation_tasks: 8
+  heldout_tasks: 16
+  search:
+    train: [files/train.jsonl]
+    heldout: [files/heldout.jsonl]
+    corpus: http://one:8000,http://two:8000
+    server: {{form: skillzero, patience_s: 300, attempts: 20}}
+skills: {{bank: {ROOT / "skills" / "search"}}}
+training: {{template: search}}
+"""
+    path = tmp_path / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    env = build_world(load_recipe(path)).env
+    asked = HttpSettings(form="skillzero", patience_s=300, attempts=20)
+    assert env.source == SearchServers(("http://one:8000", "http://two:8000"), asked)
+    args = Skill0Config(output_dir="unused", use_cpu=True, bf16=False, template="search", env_timeout=60)
+    with pytest.raises(ConfigError, match=r"env_timeout.*lower the patience"):
+        resolve_env(env, args)
+    path.write_text(text.replace("patience_s", "patience"), encoding="utf-8")
+    with pytest.raises(
+        ConfigError, match=r"recipe.yaml:10: .*patience: unknown key; did you mean 'patience_s'"
+    ):
+        load_recipe(path)
+    path.write_text(text.replace("form: skillzero", "form: r1"), encoding="utf-8")
+    with pytest.raises(ConfigError, match=r"recipe.yaml:10: environment.search.server"):
+        load_recipe(path)
+
+
+def test_a_recipe_may_have_its_index_searched_by_compiled_code(recipe):
+    section = replace(recipe.environment.search, compiled=True)
+    world = build_world(replace(recipe, environment=replace(recipe.environment, search=section)))
+    assert world.env.source.compiled
+    section = replace(section, compiled=False, server=HttpSettings(attempts=3))
+    with pytest.raises(ConfigError, match="settings of search servers"):
+        build_world(replace(recipe, environment=replace(recipe.environment, search=section)))
 
 
 def test_prompts_must_search(recipe):
