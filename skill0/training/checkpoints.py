@@ -98,7 +98,12 @@ def check_state(state: Skill0State, folder: Path, *, round_size: int, bank_diges
 
 
 def newest_checkpoint(output_dir: Path) -> Path | None:
-    """The checkpoint of the latest step, or None. Only whole checkpoints have such a name.
+    """The checkpoint of the latest step, or None. Only whole checkpoints have such a name."""
+    return next(iter(reversed(checkpoints_in(output_dir).values())), None)
+
+
+def checkpoints_in(output_dir: Path) -> dict[int, Path]:
+    """All checkpoints in a folder by their steps, in order.
 
     One that a process was replacing when it was killed may be left under a hidden name, see `_replace`.
     """
@@ -107,7 +112,7 @@ def newest_checkpoint(output_dir: Path) -> Path | None:
         match = _CHECKPOINT.fullmatch(path.name)
         if match and path.is_dir():
             found.append((int(match[1] or match[2]), match[1] is not None, path))
-    return max(found)[-1] if found else None
+    return {step: path for step, _, path in sorted(found)}
 
 
 def require_space(folder: Path, needed: int) -> None:

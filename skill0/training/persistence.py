@@ -70,6 +70,27 @@ def checkpoint_to_resume(output_dir: Path, wanted: str | bool | None) -> Path | 
     return folder
 
 
+def refuse_other_runs(output_dir: Path, checkpoint: Path | None, step: int) -> None:
+    """Raises `ConfigError` when the run folder holds checkpoints that are not of the run that begins here,
+    from this `checkpoint` of this `step`, or from nothing.
+
+    They would stay, and the newest of them might be what is resumed after a crash.
+    """
+    inside = checkpoint is not None and checkpoint.resolve().parent == output_dir.resolve()
+    strange = [
+        path.name
+        for found, path in checkpoints.checkpoints_in(output_dir).items()
+        if not inside or found > step
+    ]
+    if strange:
+        begin = "training that begins anew" if checkpoint is None else f"a run that goes on from {checkpoint}"
+        raise ConfigError(
+            f"{output_dir} holds {', '.join(strange)}, which {begin} has not written; after a crash it would "
+            "be resumed from there. Resume from the newest (resume_from_checkpoint=True), give another "
+            "output_dir, or move those away"
+        )
+
+
 def resume(trainer: Skill0Trainer, folder: Path) -> Skill0State:
     """Read a checkpoint's own state and hand the curriculum its part. Raises `CheckpointError`."""
     state = checkpoints.read_state(folder)

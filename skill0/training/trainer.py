@@ -190,6 +190,7 @@ class Skill0Trainer(GRPOTrainer):
         self.internalization = args.internalization_settings()
         self.reward_settings = args.reward_settings()
         self.renderer = ContextRenderer()
+        self.resumed: Skill0State | None = None
         self.padding_turn = rounds.padding_turn(self.encoder, self.agent_settings, self.renderer)
         if curriculum is None and self.bank is not None:
             *_, total_steps = self.set_initial_training_values(args, self.get_train_dataloader())
@@ -202,7 +203,6 @@ class Skill0Trainer(GRPOTrainer):
         self.loss_sums = torch.zeros(len(STATISTICS), dtype=torch.float64)
         self.internalization_sum = torch.zeros(1, dtype=torch.float64)
         self.seconds = {"learning": 0.0, "round": 0.0}
-        self.resumed: Skill0State | None = None
         self._pool: EnvPool | None = None
         self._loop: AgentLoop | None = None
         self._staging: Path | None = None
@@ -304,11 +304,16 @@ class Skill0Trainer(GRPOTrainer):
 
         Raises:
             CheckpointError: there is no such checkpoint, it is damaged, or it belongs to another run.
+            ConfigError: the run folder holds checkpoints of another run, which could be resumed by mistake.
             NonFiniteError: a loss or gradient is not finite; its turns have been written to the run folder.
             TrainingStopped: SIGTERM came; there is a checkpoint of the end of the round.
         """
         checkpoint = persistence.checkpoint_to_resume(self.args.run_folder, resume_from_checkpoint)
         self.resumed = None if checkpoint is None else persistence.resume(self, checkpoint)
+        step = 0 if self.resumed is None else self.resumed.global_step
+        persistence.refuse_other_runs(self.args.run_folder, checkpoint, step)
+        if checkpoint is not None:
+            trl_internals.weights_replaced(self)
         self.computed = []
         was_closed = self._loop is None
         path = None if checkpoint is None else str(checkpoint)
@@ -318,6 +323,13 @@ class Skill0Trainer(GRPOTrainer):
         finally:
             if was_closed:
                 self.close()
+
+    def set_initial_training_values(self, args: Any, dataloader: Any) -> Any:
+        """As in `Trainer`, but a run that had reached its last step when it was saved trains no further:
+        `Trainer` looks only after a step whether it was the last."""
+        epochs, *others, max_steps = super().set_initial_training_values(args, dataloader)
+        finished = self.resumed is not None and self.resumed.global_step >= max_steps
+        return (0 if finished else epochs, *others, max_steps)
 
     def _prepare_inputs(self, generation_batch: Any) -> Any:
         """The next window. At the beginning of a round, all its windows are made first."""
@@ -465,6 +477,7 @@ class Skill0Trainer(GRPOTrainer):
             persistence.load_weights(self.accelerator.unwrap_model(self.model), best)
         else:
             super()._load_best_model()
+        trl_internals.weights_replaced(self)
 
     def _get_train_sampler(self, dataset: Any = None) -> TaskSampler:
         return TaskSampler(

@@ -28,8 +28,9 @@ if TYPE_CHECKING:
 Trainer = Any
 """A `GRPOTrainer`. Typed as anything: what is used of it here is private, so no type checker knows it."""
 
-TESTED = {"trl": "1.16.", "transformers": "5.23."}
-"""Package to the version prefix this file was written for and is tested with."""
+TESTED = {"trl": "1.16.", "transformers": "5.23.", "accelerate": "1.15."}
+"""Package to the version prefix this file was written for and is tested with. Of accelerate, processes.py
+writes into the state that its objects share."""
 
 OVERRIDDEN: dict[str, tuple[str, ...]] = {
     "_get_train_sampler": ("self", "dataset"),
@@ -40,6 +41,7 @@ OVERRIDDEN: dict[str, tuple[str, ...]] = {
     "_prepare_inputs": ("self", "generation_batch"),
     "_save_checkpoint": ("self", "model", "trial"),
     "compute_loss": ("self", "model", "inputs", "return_outputs", "num_items_in_batch"),
+    "set_initial_training_values": ("self", "args", "dataloader"),
     "evaluate": ("self", "eval_dataset", "ignore_keys", "metric_key_prefix"),
     "train": ("self", "resume_from_checkpoint", "trial", "ignore_keys_for_eval"),
     "training_step": ("self", "model", "inputs", "num_items_in_batch"),
@@ -64,14 +66,13 @@ ATTRIBUTES = (
     "_metrics",
     "_step",
     "_tokenizer",
-    "_total_loss_scalar",
     "_tr_loss",
 )
 """Private attributes that are read or set; each must occur in the source of `GRPOTrainer` or `Trainer`."""
 
 
 def check_versions() -> None:
-    """Raises `ConfigError` when TRL or transformers is not a version these internals were checked against."""
+    """Raises `ConfigError` when one of `TESTED` is not a version these internals were checked against."""
     for package, prefix in TESTED.items():
         installed = version(package)
         if not installed.startswith(prefix):
@@ -213,6 +214,12 @@ def vllm_generate(
     return completion_ids, sampled
 
 
+def weights_replaced(trainer: Trainer) -> None:
+    """To be called when weights were loaded: vLLM is sent them before it generates again, without a step."""
+    if trainer.use_vllm:
+        trainer._last_loaded_step = -1
+
+
 def record(trainer: Trainer, mode: str, metrics: dict[str, float]) -> None:
     """Adds to the metrics that TRL averages and reports at the next logging step. `mode`: train or eval."""
     for name, value in metrics.items():
@@ -235,7 +242,6 @@ def logging_state(trainer: Trainer) -> dict[str, Any]:
         "metrics": {name: list(values) for name, values in trainer._metrics["train"].items()},
         "loss_since_last_log": loss,
         "last_logged_step": trainer._globalstep_last_logged,
-        "total_loss": trainer._total_loss_scalar,
     }
 
 
@@ -246,7 +252,6 @@ def restore_logging(trainer: Trainer, state: dict[str, Any]) -> None:
         trainer._metrics["train"][name].extend(values)
     trainer._tr_loss = torch.full_like(trainer._tr_loss, state["loss_since_last_log"])
     trainer._globalstep_last_logged = state["last_logged_step"]
-    trainer._total_loss_scalar = state["total_loss"]
 
 
 def windows_done(trainer: Trainer) -> int:

@@ -14,7 +14,7 @@ from colours import make_trainer, parameters
 from colours_processes import score
 from colours_world import make_bank, make_tasks
 
-from skill0.errors import CheckpointError
+from skill0.errors import CheckpointError, ConfigError
 from skill0.skills import SkillBank
 from skill0.training.persistence import load_weights
 
@@ -132,6 +132,39 @@ def test_what_cannot_be_resumed(run: Any, colours_policy: Path, tmp_path: Path) 
         other = make_trainer(colours_policy, tmp_path / "other", **{**SAVING, **changes})
         with pytest.raises(CheckpointError, match=message):
             other.train(resume_from_checkpoint=str(folder / "checkpoint-1"))
+
+
+def test_checkpoints_of_another_run_are_not_left_where_they_could_be_resumed(
+    run: Any, colours_policy: Path, tmp_path: Path
+) -> None:
+    used = tmp_path / "used"
+    shutil.copytree(run.args.run_folder, used)
+    anew = make_trainer(colours_policy, used, **SAVING)
+    with pytest.raises(
+        ConfigError, match=r"holds checkpoint-1, checkpoint-2, which training that begins anew"
+    ):
+        anew.train()
+    assert (used / "metrics.jsonl").read_text() == (run.args.run_folder / "metrics.jsonl").read_text()
+    # From an earlier checkpoint, the later one is not of the run that goes on from there.
+    with pytest.raises(ConfigError, match="holds checkpoint-2, which a run that goes on from"):
+        anew.train(resume_from_checkpoint=str(used / "checkpoint-1"))
+    with pytest.raises(ConfigError, match="holds checkpoint-1, checkpoint-2"):
+        anew.train(resume_from_checkpoint=str(run.args.run_folder / "checkpoint-2"))
+    anew.train(resume_from_checkpoint=True)
+
+
+def test_a_run_that_was_finished_trains_no_further_when_it_is_resumed(
+    run: Any, colours_policy: Path, tmp_path: Path
+) -> None:
+    """Killed after its last step, in what comes after training."""
+    folder = tmp_path / "finished"
+    shutil.copytree(run.args.run_folder, folder)
+    again = make_trainer(colours_policy, folder, **SAVING)
+    again.train(resume_from_checkpoint=True)
+    assert again.state.global_step == 2
+    assert torch.equal(parameters(again), parameters(run))
+    assert sorted(path.name for path in folder.glob("checkpoint-*")) == ["checkpoint-1", "checkpoint-2"]
+    assert again.state.log_history[-1]["train_loss"] == 0.0  # of the steps that this call took: none
 
 
 def test_old_checkpoints_go_only_when_the_new_one_is_whole(colours_policy: Path, tmp_path: Path) -> None:

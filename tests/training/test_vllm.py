@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import torch
 from colours import history, make_trainer
+from colours_world import make_tasks
 from trl import GRPOTrainer
 from trl.generation.vllm_generation import VLLMGeneration
 from vllm_stand_in import StandIn
@@ -21,6 +22,7 @@ from skill0.errors import PolicyError
 from skill0.training import trl_internals
 from skill0.training.loss import sampler_correction
 from skill0.training.rollout import VllmPolicy
+from skill0.training.sampling_probe import agreement
 
 MODES = ("token_truncate", "token_mask", "sequence_truncate", "sequence_mask")
 
@@ -94,6 +96,30 @@ def test_adapters_are_sent_merged(
     trainer.train()
     assert trainer.vllm_generation.synchronised == 2
     assert all(row["sampling/probe_difference"] < 1e-4 for row in history(trainer))
+
+
+def test_the_best_weights_are_sent_when_they_are_loaded(
+    colours_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Step 1 is found best. Its weights are loaded after step 2, which vLLM has been sent to evaluate."""
+    trainer = vllm_trainer(
+        monkeypatch, colours_policy, tmp_path, learning_rate=0.05, eval_tasks=make_tasks(4, "eval"),
+        eval_strategy="steps", eval_steps=1, save_strategy="steps", save_steps=1, sampling_probe="off",
+        load_best_model_at_end=True, metric_for_best_model="success_without_skills",
+    )  # fmt: skip
+    evaluate = trainer.evaluate
+
+    def scored(*arguments: Any, **settings: Any) -> dict[str, float]:
+        success = 1.0 - 0.5 * (trainer.state.global_step - 1)
+        return {**evaluate(*arguments, **settings), "eval_success_without_skills": success}
+
+    monkeypatch.setattr(trainer, "evaluate", scored)
+    trainer.train()
+    assert Path(trainer.state.best_model_checkpoint).name == "checkpoint-1"
+    backend = trainer.vllm_generation
+    sent = backend.synchronised
+    assert agreement(trainer).largest < 1e-4
+    assert backend.synchronised == sent + 1
 
 
 def test_weights_that_do_not_arrive_are_found_out(
