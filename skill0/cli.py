@@ -121,6 +121,12 @@ def evaluate(
         typer.Option(help="In search: their passages, a file, a folder with an index, or a server's URL."),
     ] = None,
     server_form: Annotated[str, typer.Option(help="The server's wire form.")] = "search_r1",
+    server_patience: Annotated[
+        float, typer.Option(help="Seconds that a search of the server may take, repetitions and all.")
+    ] = 120.0,
+    compiled: Annotated[
+        bool, typer.Option("--compiled", help="In search: BM25 compiled by numba, the same in less time.")
+    ] = False,
     passages: Annotated[int, typer.Option(help="In search: passages for a query.")] = 3,
     published: Annotated[
         bool, typer.Option("--published", help="In search: score, show and sort questions as published.")
@@ -134,13 +140,15 @@ def evaluate(
     """Every task of a split exactly once: without skills and, given a bank, with them; or under --arms."""
     if env == "search":
         from skill0.commands.evaluate_search import SearchEvaluation, evaluate_search, search_settings
+        from skill0.retrieval.http_settings import HttpSettings
 
+        server = HttpSettings(form=server_form, patience_s=server_patience)  # type: ignore[arg-type]
         wanted = SearchEvaluation(
-            tuple(questions or ()), corpus, skills, tasks, published, server_form,
+            tuple(questions or ()), corpus, skills, tasks, published, server, compiled,
             search_settings(passages, published), seed, temperature, workers, batch_size,
         )  # fmt: skip
         return evaluate_search(policy, wanted, json_file)
-    if env not in ("alfworld", "almanac") or questions or corpus is not None or published:
+    if env not in ("alfworld", "almanac") or questions or corpus is not None or published or compiled:
         raise ConfigError(
             f"--env {env}: must be alfworld, almanac, or search, which alone has questions and a corpus"
         )

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Any, Protocol
 
 from skill0.agent.policy import EpisodeState, PastTurn, Policy, PolicyInput, PolicyOutput, Sampling
 from skill0.agent.prompting import blank_input, build_input
@@ -177,6 +177,7 @@ class AgentLoop:
                 )
             )
         episode.env_reward += result.reward
+        episode.info = result.info
         episode.history.append(PastTurn(episode.seen.text, episode.turns[-1].action))
         episode.observation = result.observation
         if result.terminated or result.truncated or len(episode.turns) == self.settings.max_steps:
@@ -207,6 +208,7 @@ class _Episode:
     env_reward: float = 0.0
     outcome: str | None = None
     failure: EnvFailure | None = None
+    info: Mapping[str, Any] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=lambda: dict.fromkeys(TIMINGS, 0.0))
 
     @property
@@ -232,6 +234,7 @@ class _Episode:
             outcome=self.outcome,
             env_reward=self.env_reward,
             failure=self.failure,
+            info=self.info,
             timings=self.timings,
         )
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from skill0.envs.base import EnvFailure, Task
 from skill0.skills.skill import SkillFile
@@ -66,7 +67,7 @@ class Trajectory:
     """One episode. `outcome` is "success", "failure" or "infrastructure".
 
     An infrastructure trajectory carries its `failure` and takes no part in any statistic but its own
-    count. `env_reward` is the sum of the environment's rewards.
+    count. `env_reward` is the sum of the environment's rewards, `info` what it told with its last step.
     """
 
     task: Task
@@ -76,6 +77,7 @@ class Trajectory:
     outcome: str
     env_reward: float = 0.0
     failure: EnvFailure | None = None
+    info: Mapping[str, Any] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict, compare=False)
 
     @property

@@ -20,6 +20,7 @@ from skill0.errors import ConfigError
 from skill0.evaluation import EvaluationReport, evaluate
 from skill0.evaluation.search_players import PLAYERS, search_player
 from skill0.evaluation.search_report import SetFigures, search_figures, search_table
+from skill0.retrieval.http_settings import HttpSettings
 
 SCRIPTED = "scripted"
 """The policy's name for all scripted players; `scripted/gold` is one of them."""
@@ -36,7 +37,8 @@ class SearchEvaluation:
 
     `questions` are files, as `NAME=PATH` where their set is not told otherwise, none for held-out questions
     of the world of facts; `corpus` a file of passages, a folder with an index, or a search server's URL,
-    needed with files of questions; `server_form` is its wire form.
+    needed with files of questions. `server` is how a server is asked, `compiled` whether an index of BM25 is
+    searched by compiled code.
     """
 
     questions: tuple[str | Path, ...] = ()
@@ -44,7 +46,8 @@ class SearchEvaluation:
     skills: Path | None = None
     tasks: int | None = None
     published_types: bool = False
-    server_form: str = "search_r1"
+    server: HttpSettings = field(default_factory=HttpSettings)
+    compiled: bool = False
     settings: SearchSettings = field(default_factory=SearchSettings)
     seed: int = 0
     temperature: float = 0.0
@@ -60,7 +63,6 @@ def evaluate_search(policy: str, wanted: SearchEvaluation, json_file: Path | Non
     questions, source = _questions_and_source(wanted, console)
     by_id = {task.id: task.payload for task in tasks_from(questions)}
     env = SearchEnvFactory(source, wanted.settings)
-    retriever = shared_retriever(env.source, env.cache_size)
     rows: list[tuple[str, SetFigures]] = []
     reports: dict[str, EvaluationReport] = {}
     with EnvPool(env, workers=wanted.workers) as pool:
@@ -73,16 +75,20 @@ def evaluate_search(policy: str, wanted: SearchEvaluation, json_file: Path | Non
             for arm in report.arms:
                 label = name.removeprefix(f"{SCRIPTED}/")
                 label = label if len(report.arms) == 1 else f"{label}, {arm.name}"
-                figures = search_figures(arm, by_id, retriever, wanted.settings)
-                rows += [(label, figure) for figure in figures]
-    console.print(search_table(rows, wanted.settings.passages))
-    console.print(f"retrieval: {retriever.misses} queries searched, {retriever.hits} answered from memory")
+                rows += [(label, figure) for figure in search_figures(arm, by_id)]
     if json_file is not None:
         content: dict[str, Any] = {
             "figures": [{"policy": name, **figures.to_json()} for name, figures in rows],
             "reports": {name: report.to_json() for name, report in reports.items()},
         }
         json_file.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    console.print(search_table(rows, wanted.settings.passages))
+    if wanted.workers == 0:  # workers have a memory each
+        retriever = shared_retriever(env.source, env.cache_size)
+        console.print(
+            f"retrieval: {retriever.misses} queries searched, {retriever.hits} answered from memory, "
+            f"{retriever.failed} not answered"
+        )
 
 
 def search_settings(passages: int, published: bool) -> SearchSettings:
@@ -130,7 +136,7 @@ def _model_settings() -> AgentSettings:
 
 def _questions_and_source(wanted: SearchEvaluation, console: Console) -> tuple[list[Question], Any]:
     """The questions to play, and where their retriever comes from."""
-    from skill0.envs.search.engines import index_facts, open_corpus
+    from skill0.envs.search.engines import adjusted, index_facts, open_corpus
     from skill0.envs.search.facts.world import FactsSettings, build_facts
     from skill0.envs.search.sets import load_files
 
@@ -145,13 +151,13 @@ def _questions_and_source(wanted: SearchEvaluation, console: Console) -> tuple[l
             console.print(
                 f"{found.dropped} questions have no task type by the published rule and are left out"
             )
-        source = open_corpus(wanted.corpus, wanted.server_form)
+        source = adjusted(open_corpus(wanted.corpus), wanted.server, wanted.compiled)
         return _drawn(list(found.questions), wanted.tasks, wanted.seed), source
     if wanted.corpus is not None:
         raise ConfigError("--corpus needs --questions: the world of facts has a corpus of its own")
     world = build_facts(FactsSettings(seed=wanted.seed))
     *_, heldout = world.split(0, 0, wanted.tasks or QUESTIONS)
-    return heldout, index_facts(world)
+    return heldout, adjusted(index_facts(world), wanted.server, wanted.compiled)
 
 
 def _drawn(questions: list[Question], count: int | None, seed: int) -> list[Question]:

@@ -29,7 +29,8 @@ class TaskOutcome:
 
     `skills` are the names of the files in context; `outcome` is "success", "failure" or "infrastructure", the
     last with the failure's kind and message in `failure`. Tokens are sums over turns. `actions` are the
-    commands, one per turn, as the policy gave them.
+    commands, one per turn, as the policy gave them. `measures` are the numbers that the environment told with
+    the last step, beside whether it was won.
     """
 
     task_id: str
@@ -43,6 +44,7 @@ class TaskOutcome:
     env_reward: float
     failure: str = ""
     actions: tuple[str, ...] = ()
+    measures: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def won(self) -> bool | None:
@@ -64,6 +66,11 @@ class TaskOutcome:
             env_reward=trajectory.env_reward,
             failure="" if failure is None else f"{failure.kind}: {failure.message}",
             actions=tuple(turn.action for turn in turns),
+            measures={
+                name: float(value)
+                for name, value in trajectory.info.items()
+                if name != "won" and isinstance(value, int | float)
+            },
         )
 
 
@@ -255,10 +262,13 @@ def _rate_json(rate: Rate) -> dict[str, Any]:
 
 
 def _outcome_to_json(outcome: TaskOutcome) -> dict[str, Any]:
-    return {**asdict(outcome), "skills": list(outcome.skills), "actions": list(outcome.actions)}
+    data = {**asdict(outcome), "skills": list(outcome.skills), "actions": list(outcome.actions)}
+    if not outcome.measures:  # as in environments that tell none
+        del data["measures"]
+    return data
 
 
 def _outcome_from_json(data: Mapping[str, Any]) -> TaskOutcome:
-    # Reports of earlier versions have no actions.
+    # Reports of earlier versions have no actions and no measures.
     tuples = {"skills": tuple(data["skills"]), "actions": tuple(data.get("actions", ()))}
     return TaskOutcome(**{**data, **tuples})

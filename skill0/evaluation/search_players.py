@@ -14,6 +14,7 @@ import re
 from collections.abc import Callable, Sequence
 
 from skill0.agent import PolicyInput, ScriptedPolicy
+from skill0.envs.search.information import plain
 from skill0.envs.search.projection import ANSWER, SEARCH, tagged
 from skill0.envs.search.questions import Question
 from skill0.envs.search.scoring import contains_answer
@@ -50,6 +51,7 @@ def search_player(name: str, questions: Sequence[Question], seed: int) -> Script
         if item.state.step < len(queries):
             return f"<think>searching</think>{tagged(SEARCH, queries[item.state.step])}"
         shown = [turn.observation for turn in item.state.history] + [item.state.observation.text]
+        shown = [plain(text) for text in shown]
         return f"<think>reading</think>{tagged(ANSWER, answer(question, shown))}"
 
     return ScriptedPolicy(reply)

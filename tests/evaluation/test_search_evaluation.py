@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import json
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "retrieval"))
+
+from servers import hit, ok, scripted_server
 
 from skill0.agent import AgentLoop, AgentSettings, Sampling, ScriptedPolicy
 from skill0.cli import app
 from skill0.commands.evaluate_search import SearchEvaluation, evaluate_search
 from skill0.envs import EnvPool
 from skill0.envs.search import Question, SearchEnv, SearchSettings, tasks_from
+from skill0.envs.search.information import information, plain
 from skill0.errors import ConfigError, EnvError, RetrievalError
 from skill0.evaluation import evaluate
-from skill0.evaluation.search_players import gold_queries, proved, search_player
+from skill0.evaluation.report import ArmReport, EvaluationReport, TaskOutcome
+from skill0.evaluation.search_players import PLAYERS, gold_queries, proved, search_player
 from skill0.evaluation.search_report import search_figures
 from skill0.retrieval import BM25Index, Passage
 
@@ -48,14 +56,18 @@ def make_env() -> SearchEnv:
     return SearchEnv(BM25Index.of(PASSAGES), SETTINGS)
 
 
-def figures(player, questions=QUESTIONS):
+def make_published_env() -> SearchEnv:
+    return SearchEnv(BM25Index.of(PASSAGES), replace(SETTINGS, information_form="json"))
+
+
+def figures(player, questions=QUESTIONS, make_env=make_env):
     tasks = tasks_from(questions)
     settings = AgentSettings(template="search", skills_in="none", history_in="none")
     with EnvPool(make_env) as pool:
         loop = AgentLoop(search_player(player, questions, 0), pool, settings)
         report = evaluate(loop, tasks, {"plain": lambda task: ()}, sampling=Sampling(), seed=0)
     [arm] = report.arms
-    found = search_figures(arm, {task.id: task.payload for task in tasks}, BM25Index.of(PASSAGES), SETTINGS)
+    found = search_figures(arm, {task.id: task.payload for task in tasks})
     return {row.name: row for row in found}
 
 
@@ -85,6 +97,15 @@ def test_a_reader_who_does_not_know_takes_the_first_title():
     assert rows["entity_attribute_lookup"].exact_match == 0.0
 
 
+@pytest.mark.parametrize("player", PLAYERS)
+def test_players_read_the_published_form_as_well(player):
+    assert figures(player) == figures(player, make_env=make_published_env)
+    seen = information(PASSAGES[:2], "json")
+    assert plain(seen) == plain(information(PASSAGES[:2], "plain")) == information(PASSAGES[:2], "plain")
+    assert plain(information([], "json")) == information([], "plain")
+    assert plain("") == ""
+
+
 def test_searching_for_another_question_is_the_floor():
     assert figures("random", (CAPITAL, COAST))["all"].exact_match == 0.0
 
@@ -107,7 +128,7 @@ def test_infrastructure_failures_enter_no_figure():
         loop = AgentLoop(search_player("question", [CAPITAL], 0), pool, AgentSettings(template="search"))
         report = evaluate(loop, tasks, {"plain": lambda task: ()}, sampling=Sampling(), seed=0)
     assert report.arms[0].outcomes[0].outcome == "infrastructure"
-    [row] = search_figures(report.arms[0], {"a/1": CAPITAL}, BM25Index.of(PASSAGES), SETTINGS)
+    [row] = search_figures(report.arms[0], {"a/1": CAPITAL})
     assert (row.questions, row.infrastructure, row.exact_match, row.searches) == (1, 1, 0.0, 0.0)
 
 
@@ -126,7 +147,8 @@ def test_figures_score_answers_as_the_episodes_did(published, share):
         report = evaluate(loop, tasks, {"plain": lambda task: ()}, sampling=Sampling(), seed=0)
     [arm] = report.arms
     assert [outcome.won for outcome in arm.outcomes] == [published, published]
-    [row] = search_figures(arm, {task.id: task.payload for task in tasks}, trap, settings)
+    again = EvaluationReport.from_json(json.loads(json.dumps(report.to_json()))).arms[0]
+    [row] = search_figures(again, {task.id: task.payload for task in tasks})
     assert (row.exact_match, row.f1, row.substring_match) == (share, share, share)
 
 
@@ -158,6 +180,68 @@ def test_the_command_on_files(files):
     again = CliRunner().invoke(app, [*arguments, str(folder), *tail])  # the index itself
     assert again.exit_code == 0, again.output
     assert json.loads(out.read_text(encoding="utf-8"))["figures"] == rows
+
+
+def test_a_query_that_quotes_the_answer_wins_under_published_scoring_alone():
+    policy = ScriptedPolicy(lambda item: "<search><answer>Lima</answer></search>" if item.state else "")
+    agent = AgentSettings(template="search", max_steps=1, skills_in="none", history_in="none")
+    for published in (True, False):
+        settings = SearchSettings(1, 1, "json", published)
+        with EnvPool(lambda settings=settings: SearchEnv(BM25Index.of(PASSAGES), settings)) as pool:
+            loop = AgentLoop(policy, pool, agent)
+            tasks = tasks_from([CAPITAL])
+            report = evaluate(loop, tasks, {"plain": lambda task: ()}, sampling=Sampling(), seed=0)
+        [row] = search_figures(report.arms[0], {"a/1": CAPITAL})
+        assert row.exact_match == report.arms[0].outcomes[0].env_reward == float(published)
+
+
+def test_the_command_reports_what_the_published_code_would(files):
+    """A passage with an answer tag answers for a player that found no proof."""
+    trap = {"id": "5", "contents": '"Peru"\nWhat is the capital of Peru? <answer>Lima</answer>'}
+    with (files / "corpus.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(trap) + "\n")
+    out = files / "out.json"
+    arguments = ["evaluate", "scripted", "--env", "search", "--questions", str(files / "q.jsonl"), "--corpus"]
+    arguments += [str(files / "corpus.jsonl"), "--passages", "1", "--workers", "0", "--json", str(out)]
+    for published in ([], ["--published"]):
+        result = CliRunner().invoke(app, [*arguments, *published])
+        assert result.exit_code == 0, result.output
+        content = json.loads(out.read_text(encoding="utf-8"))
+        for name, report in content["reports"].items():
+            [arm] = report["arms"].values()
+            rows = [row for row in content["figures"] if f"scripted/{row['policy']}" == name]
+            mean = sum(outcome["env_reward"] for outcome in arm["outcomes"]) / len(arm["outcomes"])
+            assert rows[-1]["exact_match"] == pytest.approx(mean)
+        gold = [row for row in content["figures"] if row["policy"] == "gold"]
+        assert gold[-1]["exact_match"] == 1.0, "the gold player reads the published form as well"
+
+
+def test_an_evaluation_is_told_where_the_server_is_gone_at_its_end(files):
+    """The one request of the only searches is answered; for figures nothing is asked again."""
+    index = BM25Index.of(PASSAGES)
+
+    def reply(number, body):
+        if number:
+            return 404, {}, b"gone"
+        return ok([[hit(one.passage.id, one.score, one.passage.contents) for one in hits]
+                   for hits in index.search(body["queries"], 1)])  # fmt: skip
+
+    out = files / "out.json"
+    with scripted_server(reply) as server:
+        wanted = SearchEvaluation((files / "q.jsonl",), server.url, settings=SETTINGS)
+        evaluate_search("scripted/question", wanted, out)
+    assert [sorted(body["queries"]) for body in server.bodies] == [sorted(q.question for q in QUESTIONS)]
+    rows = {row["name"]: row for row in json.loads(out.read_text(encoding="utf-8"))["figures"]}
+    expected = figures("question")
+    assert {name: row["recall"] for name, row in rows.items()} == {
+        name: row.recall for name, row in expected.items()
+    }
+
+
+def test_reports_of_other_environments_are_refused():
+    arm = ArmReport("plain", (TaskOutcome("a/1", "direct_retrieval", (), "success", 1, 0, 0, 0, 1.0),))
+    with pytest.raises(ConfigError, match="'a/1' tells nothing of what was retrieved"):
+        search_figures(arm, {"a/1": CAPITAL})
 
 
 def test_the_command_takes_the_name_of_a_set(files):

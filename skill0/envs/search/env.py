@@ -26,9 +26,9 @@ from skill0.envs.search.cache import CachedRetriever
 from skill0.envs.search.information import FORMS, information
 from skill0.envs.search.projection import ANSWER, SEARCH, read_action
 from skill0.envs.search.questions import Question
-from skill0.envs.search.scoring import published_answer, score
+from skill0.envs.search.scoring import contains_answer, published_answer, score
 from skill0.errors import ConfigError, EnvError, RetrievalError
-from skill0.retrieval import Hit, Retriever
+from skill0.retrieval import Hit, Passage, Retriever
 from skill0.retrieval.base import search_each
 
 logger = logging.getLogger(__name__)
@@ -68,15 +68,33 @@ class SearchSettings:
 
 @dataclass
 class _Episode:
-    """A question while it is played; `dialogue` is everything said, as the published code scores it."""
+    """A question while it is played; `dialogue` is everything said, as the published code scores it. `titles`
+    are those of all passages shown."""
 
     question: Question
     steps: int = 0
     dialogue: list[str] = field(default_factory=list)
+    titles: set[str] = field(default_factory=set)
+    answer_shown: bool = False
+
+    def show(self, passages: Sequence[Passage]) -> None:
+        self.titles.update(passage.title for passage in passages)
+        gold = self.question.answers
+        self.answer_shown = self.answer_shown or any(contains_answer(p.contents, gold) for p in passages)
+
+    def retrieved(self) -> dict[str, float]:
+        """What was found so far, see `SearchEnv`."""
+        wanted = self.question.supporting
+        recall = {"recall": sum(title in self.titles for title in wanted) / len(wanted)} if wanted else {}
+        return {"answer_shown": float(self.answer_shown), **recall}
 
 
 class SearchEnv:
     """Plays one question at a time.
+
+    Each step tells in its `info`, beside `won`: `answer_shown`, 1 once a gold answer stood in a passage as
+    whole words; `recall`, the share of the question's supporting passages shown so far, where the set tells
+    them; and, with an answer, `exact_match`, `f1` and `substring_match`.
 
     Args:
         retriever: What searches; may be shared with other environments.
@@ -132,22 +150,28 @@ class SearchEnv:
             raise EnvError("no episode is running: call reset before the first step and after the last")
         kind, text = read_action(action)
         episode.steps += 1
-        shown = self._search(text) if kind == SEARCH and text else ""
+        shown = ""
+        if kind == SEARCH and text:
+            passages = [hit.passage for hit in self._search(text)]
+            shown = information(passages, self.settings.information_form)
+            episode.show(passages)
         episode.dialogue += [action, shown]
+        info = {"won": False, **episode.retrieved()}
         answered = "<answer>" in action and "</answer>" in action if self._published else kind == ANSWER
         truncated = not answered and episode.steps >= self.settings.max_steps
         observation = Observation(shown, episode.question.question)
         if not (answered or truncated):
-            return StepResult(observation, 0.0, False, False, {"won": False})
+            return StepResult(observation, 0.0, False, False, info)
         self._episode = None
         answer = (
             published_answer("".join(episode.dialogue)) if self._published else text if answered else None
         )
         if answer is None:
-            return StepResult(observation, 0.0, answered, truncated, {"won": False})
+            return StepResult(observation, 0.0, answered, truncated, info)
         scores = score(answer, episode.question.answers, published=self._published)
         won = scores.exact_match == 1.0
-        return StepResult(observation, float(won), answered, truncated, {"won": won, **vars(scores)})
+        info |= {"won": won, **vars(scores)}
+        return StepResult(observation, float(won), answered, truncated, info)
 
     def close(self) -> None:
         self._episode = self._prepared = None
@@ -156,15 +180,13 @@ class SearchEnv:
     def _published(self) -> bool:
         return self.settings.published_scoring
 
-    def _search(self, query: str) -> str:
+    def _search(self, query: str) -> list[Hit]:
         prepared, self._prepared = self._prepared, None
         if prepared is not None and prepared[0] == query:
-            found = prepared[1]
-            if isinstance(found, RetrievalError):
-                raise found
-        else:
-            found = self.retriever.search([query], self.settings.passages)[0]
-        return information([hit.passage for hit in found], self.settings.information_form)
+            if isinstance(prepared[1], RetrievalError):
+                raise prepared[1]
+            return prepared[1]
+        return self.retriever.search([query], self.settings.passages)[0]
 
 
 @dataclass(frozen=True)

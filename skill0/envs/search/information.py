@@ -23,6 +23,9 @@ FORMS: tuple[str, ...] = get_args(InformationForm)
 _TAGS = re.compile(
     r"<(/?(?:search|answer|information|think|compression|observation|query|skill)s?)>", re.IGNORECASE
 )
+_OPEN, _CLOSE = "<information>", "</information>"
+_NOTHING = "No search results found."
+_DOC = re.compile(r"\nDoc \d+: ")
 
 
 def information(passages: Sequence[Passage], form: str) -> str:
@@ -31,11 +34,20 @@ def information(passages: Sequence[Passage], form: str) -> str:
         text = "".join(
             f"Doc {number}: {passage.contents.strip()}\n" for number, passage in enumerate(passages, 1)
         )
-        return f"<information>{json.dumps({'result': text or 'No search results found.'})}</information>"
+        return f"{_OPEN}{json.dumps({'result': text or _NOTHING})}{_CLOSE}"
     lines = [
         f"Doc {number}(Title: {_clean(p.title)}) {_clean(p.text)}" for number, p in enumerate(passages, 1)
     ]
-    return "<information>" + ("\n".join(lines) or "No search results found.") + "</information>"
+    return _OPEN + ("\n".join(lines) or _NOTHING) + _CLOSE
+
+
+def plain(text: str) -> str:
+    """An observation in the plain form, whichever of the two it has."""
+    inner = text.removeprefix(_OPEN).removesuffix(_CLOSE)
+    if not (text.startswith(_OPEN + "{") and text.endswith(_CLOSE)):
+        return text
+    _, *parts = _DOC.split("\n" + json.loads(inner)["result"])
+    return information([Passage("", part.removesuffix("\n")) for part in parts], "plain")
 
 
 def _clean(text: str) -> str:

@@ -44,21 +44,37 @@ def test_a_search_is_answered_with_passages_and_an_answer_ends():
         "<information>Doc 1(Title: Peru) The capital of Peru is Lima.\n"
         "Doc 2(Title: Chile) The capital of Chile is Santiago.</information>"
     )
-    assert (found.terminated, found.truncated, found.info) == (False, False, {"won": False})
+    retrieved = {"answer_shown": 1.0, "recall": 1.0}
+    assert (found.terminated, found.truncated, found.info) == (False, False, {"won": False, **retrieved})
     assert (won.terminated, won.truncated, won.reward) == (True, False, 1.0)
-    assert won.info == {"won": True, "exact_match": 1.0, "f1": 1.0, "substring_match": 1.0}
+    assert won.info == {"won": True, "exact_match": 1.0, "f1": 1.0, "substring_match": 1.0, **retrieved}
     [lost] = played(["<answer>Ciudad Lima</answer>"])
     assert lost.terminated
     assert lost.reward == 0.0
     # Lima: 1 of 2 words right, 1 of 1 found -> 2/3; Ciudad de los Reyes: 1 of 2, 1 of 4 -> 1/3.
-    assert lost.info == {"won": False, "exact_match": 0.0, "f1": pytest.approx(2 / 3), "substring_match": 1.0}
+    assert lost.info == {
+        "won": False, "answer_shown": 0.0, "recall": 0.0,
+        "exact_match": 0.0, "f1": pytest.approx(2 / 3), "substring_match": 1.0,
+    }  # fmt: skip
+
+
+def test_what_was_retrieved_is_told_and_summed_up_over_the_searches():
+    question = replace(CAPITAL, answers=("Santiago",), supporting=("Lima", "Chile"))
+    env = SearchEnv(WordRetriever(), SearchSettings(passages=1))
+    env.reset(replace(TASK, payload=question))
+    told = [env.step(f"<search>{query}</search>").info for query in ("Pacific", "nothing", "Chile")]
+    assert [info["recall"] for info in told] == [0.5, 0.5, 1.0]
+    assert [info["answer_shown"] for info in told] == [0.0, 0.0, 1.0]
+    env.reset(replace(TASK, payload=replace(CAPITAL, supporting=())))
+    assert env.step("<search>Peru</search>").info == {"won": False, "answer_shown": 1.0}
 
 
 def test_after_four_turns_it_is_over():
     *others, last = played(["<search>Peru</search>", "", "<search></search>", "mumble"])
     assert not any(result.truncated or result.terminated for result in others)
     assert [result.observation.text for result in (*others[1:], last)] == ["", "", ""]
-    assert (last.truncated, last.terminated, last.reward, last.info) == (True, False, 0.0, {"won": False})
+    assert (last.truncated, last.terminated, last.reward, last.info["won"]) == (True, False, 0.0, False)
+    assert "exact_match" not in last.info
     assert played(["", "", "", "<answer>Lima</answer>"])[-1].reward == 1.0
 
 
@@ -80,7 +96,7 @@ def test_a_passage_can_answer_in_the_published_code_and_not_here():
     published = played(giving_up, published_scoring=True, information_form="json")
     assert (published[-1].truncated, published[-1].reward, published[-1].info["won"]) == (True, 1.0, True)
     ours = played(giving_up, information_form="json")
-    assert (ours[-1].reward, ours[-1].info) == (0.0, {"won": False})
+    assert (ours[-1].reward, ours[-1].info["won"]) == (0.0, False)
 
 
 def test_a_query_can_answer_in_the_published_code_and_not_here():
