@@ -115,7 +115,7 @@ def generate_replies(
                 pages,
                 sampler.draw,
                 max_new_tokens=sampling.max_new_tokens,
-                end_token_ids=_end_token_ids(model, encoder),
+                end_token_ids=end_token_ids(model, encoder),
                 pad_token_id=encoder.pad_token_id,
                 image_token_id=encoder.image_token_id,
                 pixels=encoder.pixels,
@@ -144,7 +144,7 @@ def generate(
     ids, mask = (
         part.to(model.device) for part in padded(prompts, encoder.pad_token_id, left=True)
     )  # both (rows, prompt tokens)
-    ends = _end_token_ids(model, encoder)
+    ends = end_token_ids(model, encoder)
     sequences = model.generate(
         input_ids=ids,
         attention_mask=mask,
@@ -183,7 +183,8 @@ def _plain_greedy(max_new_tokens: int, eos_token_ids: frozenset[int], pad_token_
     )
 
 
-def _end_token_ids(model: Any, encoder: PromptEncoder) -> frozenset[int]:
+def end_token_ids(model: Any, encoder: PromptEncoder) -> frozenset[int]:
+    """The tokens that end a reply: those that the model declares, and the tokenizer's own."""
     declared = model.generation_config.eos_token_id
     declared = [declared] if isinstance(declared, int) else declared or []
     return frozenset({*declared, encoder.eos_token_id})

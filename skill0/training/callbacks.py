@@ -8,6 +8,7 @@ from typing import Any
 
 from transformers import TrainerCallback, TrainerControl, TrainerState, TrainingArguments
 
+from skill0.errors import CheckpointError
 from skill0.training import trl_internals
 from skill0.training.checkpoints import write_atomically
 
@@ -19,6 +20,9 @@ class MetricsWriter(TrainerCallback):
 
     A resumed run first drops the rows after its checkpoint, which it is about to write again, so that every
     step stands there once. A run that starts anew drops all rows.
+
+    Raises:
+        CheckpointError: a resumed run finds a line that is no row; every process does, for all read the file.
     """
 
     def __init__(self, folder: str | Path) -> None:
@@ -27,10 +31,11 @@ class MetricsWriter(TrainerCallback):
     def on_train_begin(
         self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **kwargs: Any
     ) -> None:
+        resumed = self._rows() if state.global_step else []
         if not state.is_world_process_zero:
             return
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        rows = [row for row in self._rows() if 0 < row.get("step", 0) <= state.global_step]
+        rows = [row for row in resumed if 0 < row.get("step", 0) <= state.global_step]
         write_atomically(self.path, "".join(f"{json.dumps(row)}\n" for row in rows))
 
     def on_log(
@@ -50,13 +55,21 @@ class MetricsWriter(TrainerCallback):
         """The rows so far. The last line of a process that was killed may be torn; it is not a row."""
         if not self.path.is_file():
             return []
-        rows = []
-        for line in self.path.read_text(encoding="utf-8", errors="replace").splitlines():
-            try:
-                rows.append(json.loads(line))
-            except json.JSONDecodeError:
-                continue
-        return rows
+        lines = self.path.read_text(encoding="utf-8", errors="replace").split("\n")
+        # Behind the last line break is nothing, or the torn line.
+        return [self._row(number, line) for number, line in enumerate(lines[:-1], start=1)]
+
+    def _row(self, number: int, line: str) -> dict[str, Any]:
+        try:
+            row = json.loads(line)
+            if not isinstance(row, dict):
+                raise ValueError("not a JSON object")
+        except ValueError as error:
+            raise CheckpointError(
+                f"{self.path}, line {number}: no row of metrics ({error}); mend or remove that line, and "
+                "resume again"
+            ) from error
+        return row
 
 
 class RestorePhase(TrainerCallback):

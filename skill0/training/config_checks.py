@@ -38,6 +38,11 @@ UNSUPPORTED = {
     "cache_implementation": "it is not part of skill0's sampling",
     "chat_template_kwargs": "prompts are built by skill0's own templates",
     "max_tool_calling_iterations": "there are no tools; max_turns bounds an episode",
+    "save_only_model": "checkpoints without the optimizer cannot be resumed; save_model writes weights alone",
+    "ignore_data_skip": "a resumed run would play the first tasks of its epoch again, and leave others out",
+    "enable_jit_checkpoint": "SIGTERM saves without it, at the end of the round, where a run can be resumed",
+    "auto_find_batch_size": "a round stays as large as it was set; turn_micro_batch_size fits it in memory",
+    "log_multimodal": "pages are never logged as pictures",
     "pad_to_multiple_of": "micro-batches are padded to their longest turn",
 }
 """Settings of `GRPOConfig` that have no meaning here, and why. Changing one raises `ConfigError`."""

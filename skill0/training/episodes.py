@@ -23,6 +23,8 @@ from typing import TYPE_CHECKING, Any
 from accelerate.utils import gather_object
 from tqdm import tqdm
 
+from skill0.policy.sampling import end_token_ids
+from skill0.training import trl_internals
 from skill0.training.credit import EstimatorSettings, assign_credit, groups_with_signal
 from skill0.training.gigpo import anchor_text
 from skill0.training.metrics import summarise
@@ -175,6 +177,7 @@ def _summaries(
     if args.advantage_estimator == "gigpo":
         # Only similar anchors need the text itself on every process.
         anchor = partial(anchor_text, contents=args.gigpo_anchor, digest=args.gigpo_similarity == 1.0)
+    ends = end_token_ids(trl_internals.bare_model(trainer), trainer.encoder)
     return gather_object(
         [
             summarise(
@@ -182,7 +185,7 @@ def _summaries(
                 group,
                 trainer.reward_settings,
                 step=trainer.state.global_step,
-                end_token=trainer.encoder.eos_token_id,
+                end_tokens=ends,
                 anchor=anchor,
             )
             for trajectory, group in zip(trajectories, groups, strict=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from statistics import fmean
 from typing import TYPE_CHECKING
@@ -60,11 +60,11 @@ def summarise(
     settings: RewardSettings,
     *,
     step: int,
-    end_token: int,
+    end_tokens: Collection[int],
     anchor: Callable[[Turn], str] | None = None,
 ) -> Summary:
-    """`step`: the training step that pays. A reply whose last token is not `end_token` was cut off. `anchor`
-    gives a turn's anchor, where the estimator asks for one."""
+    """`step`: the training step that pays. A reply whose last token is none of `end_tokens` was cut off.
+    `anchor` gives a turn's anchor, where the estimator asks for one."""
     turns = trajectory.turns
     return Summary(
         group=group,
@@ -76,7 +76,7 @@ def summarise(
         reward=trajectory_reward(trajectory, settings, step=step),
         turn_rewards=turn_rewards(trajectory, settings, step=step),
         turn_tokens=tuple(len(turn.completion_ids) for turn in turns),
-        truncated_turns=sum(turn.completion_ids[-1:] != (end_token,) for turn in turns),
+        truncated_turns=sum(not set(turn.completion_ids[-1:]) & set(end_tokens) for turn in turns),
         invalid_turns=sum(not turn.valid for turn in turns),
         text_tokens=sum(turn.text_tokens for turn in turns),
         visual_tokens=sum(turn.visual_tokens for turn in turns),

@@ -27,7 +27,7 @@ def episode(outcome: str, *turns: Turn, arm: tuple[str, ...] = ()) -> Trajectory
 def summaries(*episodes: tuple[int, Trajectory]) -> list[Summary]:
     return [
         summarise(
-            trajectory, group, REWARDS, step=0, end_token=END,
+            trajectory, group, REWARDS, step=0, end_tokens=(END,),
             anchor=lambda item: anchor_text(item, "observation", digest=True),
         )
         for group, trajectory in episodes

@@ -7,8 +7,10 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import pytest
 from transformers import TrainerControl, TrainerState
 
+from skill0.errors import CheckpointError
 from skill0.training.callbacks import BetweenRounds, MetricsWriter
 
 ARGS: Any = None
@@ -37,6 +39,21 @@ def test_a_resumed_run_writes_over_what_came_after_its_checkpoint(tmp_path: Path
         stream.write('{"step": 6, "rew')  # killed while writing
     log(writer, begin(writer, 3), 4, 5, 6)
     assert steps(tmp_path) == [1, 2, 3, 4, 5, 6]
+
+
+@pytest.mark.parametrize("line", ['{"step": 2, "rew', '{"step": 2}{"step": 3}', "", "3"])
+def test_any_other_line_that_is_no_row_is_an_error(tmp_path: Path, line: str) -> None:
+    """Only the end of the file can be torn. On every process, or the others would wait for the first."""
+    writer = MetricsWriter(tmp_path)
+    log(writer, begin(writer, 0), 1)
+    with (tmp_path / "metrics.jsonl").open("a") as stream:
+        stream.write(f'{line}\n{{"step": 4}}\n')
+    before = (tmp_path / "metrics.jsonl").read_text()
+    for is_first in (True, False):
+        state = TrainerState(global_step=3, is_world_process_zero=is_first)
+        with pytest.raises(CheckpointError, match=r"metrics\.jsonl, line 2: no row of metrics"):
+            writer.on_train_begin(ARGS, state, TrainerControl())
+    assert (tmp_path / "metrics.jsonl").read_text() == before
 
 
 def test_a_new_run_begins_with_an_empty_file(tmp_path: Path) -> None:

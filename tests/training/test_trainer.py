@@ -273,14 +273,20 @@ def test_every_logged_figure_is_explained(colours_policy: Path, tmp_path: Path) 
         colours_policy, tmp_path, max_steps=3, budgets=[2], num_stages=None, beta=0.01, check_sampling=True,
         tasks=[*make_tasks(15), *make_tasks(1, "cursed")], eval_tasks=make_tasks(2, "eval"),
         paired_fraction=1.0, helpfulness_from="both", internalization_weight=1.0,
-        advantage_estimator="gigpo", dynamic_sampling=1,
+        internalization_replay=1, advantage_estimator="gigpo", dynamic_sampling=1,
     )  # fmt: skip
     use_reader(trainer, told=1.0, guessed=0.2)
     trainer.train()
     trainer.evaluate()
     logged = {key for row in trainer.state.log_history for key in row}
     families = re.compile(r"^(success|infrastructure|helpfulness|helpfulness_paired|eval_success_\w+)/\w+$")
-    assert {"comparison/bias", "internalization/loss", "paired/effect", "helpfulness_paired/warm"} <= logged
+    assert {
+        "comparison/bias",
+        "internalization/loss",
+        "internalization/remembered_rounds",
+        "paired/effect",
+        "helpfulness_paired/warm",
+    } <= logged
     assert {"gigpo/turns_alone", "dynamic_sampling/refills"} <= logged
     for name in sorted({families.sub(r"\1/*", name) for name in logged}):
         assert f"`{name}`" in page, f"docs/trainer.md does not explain {name}"

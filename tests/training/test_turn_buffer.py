@@ -19,7 +19,7 @@ from skill0.training.turn_buffer import (
     training_turns,
 )
 
-END = 2
+END, OTHER_END = 2, 3
 REWARDS = RewardSettings(success_reward=10.0, compression_weight=0.0)
 
 
@@ -39,7 +39,10 @@ def episode(outcome: str, *turns: Turn, kind: str = "warm", arm: tuple[str, ...]
 
 
 def summaries(*episodes: tuple[int, Trajectory]) -> list[Summary]:
-    return [summarise(trajectory, group, REWARDS, step=0, end_token=END) for group, trajectory in episodes]
+    return [
+        summarise(trajectory, group, REWARDS, step=0, end_tokens=(END, OTHER_END))
+        for group, trajectory in episodes
+    ]
 
 
 WIN, LOSS = episode(SUCCESS, turn(2)), episode(FAILURE, turn(2), turn(2), turn(2))
@@ -134,7 +137,9 @@ class TestMetrics:
     def test_by_hand(self) -> None:
         clumsy = episode(FAILURE, turn(2), turn(4, valid=False), kind="cold")
         cut_off = replace(WIN, turns=(replace(turn(6), completion_ids=(5,) * 6, logprobs=(-2.0,) * 6),))
-        found = rollout_metrics(summaries((0, WIN), (0, clumsy), (0, cut_off), (1, BROKEN)))
+        other_end = replace(WIN.turns[0], completion_ids=(5, OTHER_END))
+        win = replace(WIN, turns=(other_end,))
+        found = rollout_metrics(summaries((0, win), (0, clumsy), (0, cut_off), (1, BROKEN)))
         assert found["success"] == pytest.approx(2 / 3)
         assert found["success/warm"] == 1.0
         assert found["success/cold"] == 0.0
