@@ -210,5 +210,17 @@ def run_gathered(accelerator: Any, model: Any, function: Callable[[], T]) -> T:
         del owner.run_gathered
 
 
+def gather_again(model: Any) -> None:
+    """Makes an FSDP 2 model whole again inside of `run_gathered`: TRL has `generate` count as a forward pass,
+    after which FSDP splits what no layer owns. Parts that are whole stay as they are."""
+    from torch.distributed.fsdp import FSDPModule
+
+    if isinstance(model, FSDPModule):
+        owner: Any = model
+        for module in owner.modules():
+            if isinstance(module, FSDPModule):
+                module.unshard()
+
+
 def _wished(variable: str) -> bool:
     return os.environ.get(variable, "false").lower() in ("1", "true", "yes")

@@ -90,6 +90,7 @@ class TrainerPolicy:
         """Calls `function` while this process holds all weights, in the precision of training. Weights that
         are split over processes are gathered for it, by all processes together; not again inside of it."""
         if self._is_whole:
+            processes.gather_again(self.policy.model)
             return function()
         with trl_internals.generation_model(self.trainer) as model:
             self.policy.model = model
