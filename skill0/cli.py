@@ -193,11 +193,16 @@ def serve_retriever(
 
 
 @app.command()
-def doctor() -> None:
-    """Print versions, devices, compilers and data, and what would fail, with the fix."""
+def doctor(
+    recipe: Annotated[Path | None, typer.Argument(help="A recipe, whose data are looked for, too.")] = None,
+) -> None:
+    """Print versions, devices, compilers and data, and what would fail, with the fix.
+
+    Exit code: 1 when training could not start.
+    """
     from skill0.commands.doctor import print_report
 
-    raise typer.Exit(0 if print_report() else 1)
+    raise typer.Exit(0 if print_report(recipe) else 1)
 
 
 def main() -> None:

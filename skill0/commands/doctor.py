@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
-import importlib.metadata
 import os
 import platform
 import shutil
 import sysconfig
-from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+
+from skill0.commands.check import Check
+from skill0.commands.check import version_of as _version
+from skill0.commands.doctor_data import data_checks, recipe_checks
+from skill0.commands.doctor_gpu import gpu_checks, vllm_checks
 
 _NEEDED = ("torch", "transformers", "trl", "accelerate", "datasets", "pillow", "numpy")
 _EXTRAS = {
@@ -27,18 +30,8 @@ _EXTRAS = {
     "uvicorn": "serve",
     "vllm": "vllm",
 }
-_TESTED = {"trl": "1.16.", "transformers": "5.23."}
+_TESTED = {"trl": "1.16.", "transformers": "5.23.", "accelerate": "1.15."}
 """As in skill0/training/trl_internals.py, which cannot be imported where TRL is missing."""
-
-
-@dataclass(frozen=True)
-class Check:
-    """One line of the report. `fix` is empty when nothing is wrong; `fatal`: training cannot start."""
-
-    name: str
-    found: str
-    fix: str = ""
-    fatal: bool = False
 
 
 def package_checks() -> list[Check]:
@@ -68,29 +61,6 @@ def machine_checks() -> list[Check]:
     fix = "" if free > 5 else "checkpoints may not fit: free some space"
     checks.append(Check("free disk here", f"{free:.1f} GiB", fix))
     checks.append(_devices())
-    return checks
-
-
-def data_checks() -> list[Check]:
-    """Official games, and the weights that come with the package."""
-    from skill0.errors import PolicyError
-    from skill0.policy.shipped import policy_folder
-
-    data = os.environ.get("ALFWORLD_DATA")
-    found, fix = data or "unset", "" if data else "nothing, for generated households"
-    if data and not Path(data).is_dir():
-        fix = f"{data} is no folder: correct or unset the variable"
-    elif data:
-        folder = next(Path(data).glob("json_*"), Path(data))
-        splits = [name for name in ("train", "valid_seen", "valid_unseen") if (folder / name).is_dir()]
-        found = f"{data}: {', '.join(splits) or 'no splits'}"
-        fix = "" if "train" in splits else "no json_2.1.1/train below it: see docs/alfworld.md"
-    checks = [Check("ALFWORLD_DATA", found, fix)]
-    for name in ("shipped/household", "shipped/alfworld"):
-        try:
-            checks.append(Check(name, str(policy_folder(name))))
-        except PolicyError as error:
-            checks.append(Check(name, "missing", str(error)))
     return checks
 
 
@@ -128,9 +98,10 @@ def process_checks() -> list[Check]:
     return checks
 
 
-def print_report() -> bool:
-    """Print every check; returns False when something would stop training."""
-    checks = machine_checks() + package_checks() + process_checks() + data_checks()
+def print_report(recipe: Path | None = None) -> bool:
+    """Print every check, and those of a recipe's data; returns False when something would stop training."""
+    checks = machine_checks() + gpu_checks() + package_checks() + vllm_checks() + process_checks()
+    checks += data_checks() + (recipe_checks(recipe) if recipe else [])
     table = Table("what", "found", "to do", title="skill0 doctor")
     for check in checks:
         style = "red" if check.fatal and check.fix else None
@@ -141,7 +112,7 @@ def print_report() -> bool:
 
 
 def _tested(name: str, prefix: str) -> Check:
-    """Whether the trainer will start with this version; it leans on private parts of TRL and transformers."""
+    """Whether the trainer will start with this version; it leans on private parts of each."""
     found = _version(name) or ""
     fix = "" if found.startswith(prefix) else f"pip install '{name}=={prefix}*': the trainer refuses others"
     return Check(f"{name} of the trainer", found, fix, fatal=True)
@@ -150,13 +121,6 @@ def _tested(name: str, prefix: str) -> Check:
 def _package(name: str, fix: str, *, fatal: bool) -> Check:
     version = _version(name)
     return Check(name, version or "missing", "" if version else fix, fatal)
-
-
-def _version(name: str) -> str | None:
-    try:
-        return importlib.metadata.version(name)
-    except importlib.metadata.PackageNotFoundError:
-        return None
 
 
 def _torch_is_cpu() -> bool:

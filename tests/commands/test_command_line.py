@@ -1,4 +1,4 @@
-"""The `skill0` command: evaluation by the random policy, the doctor, and errors as messages."""
+"""The `skill0` command: evaluation by the random policy, and errors as messages."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import pytest
 from typer.testing import CliRunner
 
 from skill0 import cli
-from skill0.commands import doctor
 
 ROOT = Path(__file__).parents[2]
 
@@ -59,46 +58,6 @@ def test_the_reading_check_gives_every_household_a_convention_of_its_own(tmp_pat
     # Fresh households with every seed.
     played = [{o["task_id"] for o in arms[seed]["right page"]["outcomes"]} for seed in arms]
     assert not played[0] & played[1]
-
-
-def test_the_doctor_finds_this_environment_fit():
-    assert doctor.print_report()
-
-
-def test_the_doctor_names_the_fix_for_what_is_missing(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(doctor, "_version", lambda name: None if name == "trl" else "1.0")
-    found = {check.name: check for check in doctor.package_checks()}
-    assert found["trl"].fatal
-    assert found["trl"].fix == "pip install trl"
-    assert not found["numpy"].fix
-    # An older or newer one is refused by the trainer.
-    assert found["transformers of the trainer"].fix.startswith("pip install 'transformers==5.23.*'")
-
-
-def test_the_doctor_checks_the_versions_that_the_trainer_checks():
-    from skill0.training.trl_internals import TESTED
-
-    assert doctor._TESTED == TESTED
-
-
-def test_the_doctor_tells_what_each_way_of_training_needs(monkeypatch: pytest.MonkeyPatch):
-    import torch
-
-    monkeypatch.setattr(torch.cuda, "device_count", lambda: 0)
-    monkeypatch.setattr(doctor, "_version", lambda name: None)
-    found = {check.name: check for check in doctor.process_checks()}
-    assert found["ddp"].found.startswith("gloo")
-    assert found["fsdp2"].fix == "on a CPU set use_cpu: true"
-    assert found["zero3"].fix == "pip install 'skill0[deepspeed]'"
-
-
-def test_the_doctor_looks_into_the_games_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path):
-    monkeypatch.setenv("ALFWORLD_DATA", str(tmp_path))
-    games = doctor.data_checks()[0]
-    assert games.found.endswith("no splits")
-    assert "no json_2.1.1/train below it" in games.fix
-    (tmp_path / "json_2.1.1" / "train").mkdir(parents=True)
-    assert not doctor.data_checks()[0].fix
 
 
 @pytest.mark.parametrize(
