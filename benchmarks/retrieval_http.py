@@ -8,13 +8,18 @@ machine falls on both alike; medians of wall-clock and of CPU time (of both proc
 scores included. `--index` keeps the index for the next run.
 
 **Faults**: 30 % of answers are a status 500, 502 or 503, break off, hang up, or come after the client's
-patience; and the server is killed (SIGKILL) and started again three times in the middle. Each query must be
-answered as in process, or be reported as failed; a request has twenty attempts.
+patience of a second, which is the only setting that is not the client's own; and the server is killed
+(SIGKILL) and started again three times in the middle. Each query must be answered as in process, or be
+reported as failed.
+
+**Episodes** under both at once, in two workers of a pool: each must end as it does in process (actions,
+reward, what was told of its searches), and the pool must lose none.
 
 Claims (exit code 1 when one does not hold):
 
     a batch of 64 queries over HTTP    at most 1.3x the time in process (numpy's search)
     faults                             no query answered wrongly, none lost
+    episodes                           none scored wrong, none lost
 """
 
 from __future__ import annotations
@@ -34,6 +39,7 @@ from typing import Any
 
 import numpy as np
 import psutil
+from retrieval_episodes import Played, run_episodes
 from retrieval_faults import KINDS, Outcome, free_port, run_scenario, wait_until_healthy
 from rich.console import Console
 from rich.table import Table
@@ -134,9 +140,8 @@ def speed(folder: Path, passages: int, repetitions: int, compiled: bool) -> list
 
 
 def faults(queries: int) -> dict[str, Outcome]:
-    settings = HttpSettings(read_timeout_s=1.0, attempts=20)
     return {
-        name: run_scenario(queries, 500, share, restarts, settings)
+        name: run_scenario(queries, 500, share, restarts, HttpSettings(read_timeout_s=1.0))
         for name, (share, restarts) in FAULTS.items()
     }
 
@@ -148,6 +153,7 @@ def main() -> int:
     parser.add_argument("--passages", type=int, default=100_000)
     parser.add_argument("--repetitions", type=int, default=100)
     parser.add_argument("--queries", type=int, default=1200, help="of each scenario of faults")
+    parser.add_argument("--episodes", type=int, default=240, help="played while the server fails")
     parser.add_argument("--index", type=Path, help="where to keep the index, or an index of an earlier run")
     parser.add_argument("--json", type=Path, help="write the figures here")
     given = parser.parse_args()
@@ -161,6 +167,7 @@ def main() -> int:
             for row in speed(folder, given.passages, given.repetitions, compiled)
         ]
     outcomes = faults(given.queries)
+    played = run_episodes(given.episodes, 500, *FAULTS["both"], HttpSettings(read_timeout_s=1.0))
     console = Console()
     table = Table(
         *rows[0], title=f"BM25, {given.passages:,} passages, 3 for each query", title_justify="left"
@@ -169,28 +176,35 @@ def main() -> int:
         search, queries, *figures = row.values()
         table.add_row(search, str(queries), *(f"{value:.2f}" for value in figures))
     console.print(table)
-    print_faults(console, outcomes)
+    print_faults(console, outcomes, played)
     ratio = rows[-1]["ratio"]  # of the search that needs no compiler
     checked = [
         ("batch of 64 over HTTP / in process", f"{ratio:.2f}", f"<= {MOST_RATIO}", ratio <= MOST_RATIO),
         *((name, f"{one.wrong} wrong, {one.lost} lost", "0, 0", not one.wrong and not one.lost)
           for name, one in outcomes.items()),
+        ("episodes", f"{played.wrong} wrong, {played.lost.total()} lost", "0, 0",
+         played.same == played.episodes),
     ]  # fmt: skip
     table = Table("claim", "measured", "claimed", "", title="Claims", title_justify="left")
     for name, value, claim, holds in checked:
         table.add_row(name, value, claim, "holds" if holds else "DOES NOT HOLD")
     console.print(table)
     if given.json:
-        found = {"speed": rows, "faults": {name: one.figures() for name, one in outcomes.items()}}
+        figures = {name: one.figures() for name, one in outcomes.items()}
+        found = {"speed": rows, "faults": figures, "episodes": played.figures()}
         given.json.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     return 0 if all(holds for *_, holds in checked) else 1
 
 
-def print_faults(console: Console, outcomes: dict[str, Outcome]) -> None:
+def print_faults(console: Console, outcomes: dict[str, Outcome], played: Played) -> None:
     table = Table("", *outcomes, title=f"Faults ({', '.join(KINDS)})", title_justify="left")
     columns = [outcome.figures() for outcome in outcomes.values()]
     for what in columns[0]:
         table.add_row(what, *(f"{figures[what]:g}" for figures in columns))
+    console.print(table)
+    table = Table("", "both", title="Episodes in two workers", title_justify="left")
+    for what, figure in played.figures().items():
+        table.add_row(what, f"{figure:g}")
     console.print(table)
 
 
