@@ -22,8 +22,8 @@ from skill0.training.config import Skill0Config
 from skill0.training.probe import PROBES_FOLDER
 from skill0.training.recipe import load_recipe
 from skill0.training.report import read_metrics
-from skill0.training.summary import RANDOM
 from skill0.training.run_folder import RESULTS_FILE, read_json
+from skill0.training.summary import RANDOM
 from study.facts import ShowsFact, shows_fact
 
 

@@ -35,7 +35,7 @@ def test_it_tells_command_seed_size_time_versions_and_digest():
     card = model_card(report(), AgentSettings())
     for words in (
         "license: apache-2.0", "1.14 M parameters, 511 tokens", "all 3 of 3, none 2 of 3", "7 optimizer",
-        "skill0 warmup curricula/x.yaml --output out --seed 3", "Seed 3; threads: 1; demonstrations 20 s, learning",
+        "skill0 warmup curricula/x.yaml --output out --seed 3", "Seed 3; threads: 1; demonstrations 20 s",
         "`f00d`", "python 3.11.7, torch 2.13", "Not measured when these weights were made", "cell 6x12",
     ):  # fmt: skip
         assert words in card, words
