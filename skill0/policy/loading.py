@@ -58,7 +58,7 @@ def load_policy(
     """
     from transformers import AutoModelForImageTextToText
 
-    from skill0.policy.vision import speed_up_vision_on_cpu
+    from skill0.policy.vision import share_equal_images, use_matmul_patch_embedding
 
     name = _resolved(name_or_path)
     if is_adapter(name):
@@ -77,8 +77,9 @@ def load_policy(
     check_policy(model, processor, name)
     if device is not None:
         model.to(device)
+    share_equal_images(model)
     if model.device.type == "cpu":
-        speed_up_vision_on_cpu(model)
+        use_matmul_patch_embedding(model)
     return model.eval(), processor
 
 

@@ -1,11 +1,12 @@
-"""Faster arithmetic for Qwen2.5-VL's vision tower on a CPU, without changing what is computed or saved.
+"""Less work for Qwen2.5-VL's vision tower, without changing what is computed or saved.
 
-Two savings, both measured in docs/policy.md:
+Two savings, both measured on a CPU in docs/policy.md:
 
 - transformers embeds patches by a three-dimensional convolution whose kernel is exactly one patch: a matrix
   product, which a CPU does several times faster than the convolution;
 - episodes that run side by side often show the same page. Of equal images in a batch, one goes through the
-  tower; gradients of all of them meet in it.
+  tower; gradients of all of them meet in it. Whoever has the pages says which are equal (`equal_pages`), on
+  any device; where nobody says, pixels are compared, on a CPU alone.
 
 The changes are to the classes of submodules, not to their parameters: names, state dicts, hooks, deep copies
 and `save_pretrained` are those of the official model.
@@ -16,6 +17,8 @@ batch, but on a CPU that loop costs 2-4 % of the tower.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Hashable, Iterator, Sequence
 from typing import Any
 
 import torch
@@ -37,11 +40,17 @@ class MatmulPatchEmbedding(nn.Conv3d):
 class SharingVisionTower(Qwen2_5_VisionTransformerPretrainedModel):
     """Qwen2.5-VL's vision tower that encodes each different image of a batch once."""
 
+    first_equal: list[int] | None = None
+    """For each image of a batch the first one equal to it, where that is known; see `equal_pages`."""
+
     def forward(self, hidden_states: torch.Tensor, grid_thw: torch.Tensor, **kwargs: Any) -> Any:
-        if hidden_states.device.type != "cpu":
+        known = self.first_equal
+        if known is None and hidden_states.device.type != "cpu":
             return super().forward(hidden_states, grid_thw=grid_thw, **kwargs)
+        if known is not None and len(known) != len(grid_thw):
+            raise RuntimeError(f"{len(known)} pages were announced, but the batch has {len(grid_thw)} images")
         images = hidden_states.split(grid_thw.prod(dim=1).tolist())  # each (patches of the image, 1176)
-        first = _first_equal(images)
+        first = _first_equal(images) if known is None else known
         kept = sorted(set(first))
         if len(kept) == len(images):
             return super().forward(hidden_states, grid_thw=grid_thw, **kwargs)
@@ -52,6 +61,25 @@ class SharingVisionTower(Qwen2_5_VisionTransformerPretrainedModel):
         output.last_hidden_state = _repeat(output.last_hidden_state, patches, order)
         output.pooler_output = _repeat(output.pooler_output, patches // self.spatial_merge_unit, order)
         return output
+
+
+@contextlib.contextmanager
+def equal_pages(model: Any, pages: Sequence[Hashable]) -> Iterator[None]:
+    """In the block, every batch that a model is given shows these pages, one an image: equal ones are encoded
+    once, and no pixels are compared. For models whose vision tower is a `SharingVisionTower`, wrapped or not.
+
+    Raises `RuntimeError` inside of the block for a batch with another number of images.
+    """
+    seen: dict[Hashable, int] = {}
+    first = [seen.setdefault(page, position) for position, page in enumerate(pages)]
+    towers = [module for module in model.modules() if isinstance(module, SharingVisionTower)]
+    for tower in towers:
+        tower.first_equal = first
+    try:
+        yield
+    finally:
+        for tower in towers:
+            tower.first_equal = None
 
 
 def use_matmul_patch_embedding(model: Any) -> None:
@@ -67,7 +95,8 @@ def use_matmul_patch_embedding(model: Any) -> None:
 def share_equal_images(model: Any) -> None:
     """Let the vision tower of a Qwen2.5-VL model encode equal images once, in place; twice is harmless.
 
-    On the CPU only: comparing images on an accelerator would make the program wait for it.
+    On an accelerator only where `equal_pages` says which are equal: comparing images there would make the
+    program wait for it.
     """
     for module in model.modules():
         if type(module) is Qwen2_5_VisionTransformerPretrainedModel:

@@ -18,6 +18,7 @@ import torch
 from skill0.errors import ConfigError, PolicyError
 from skill0.policy.adapters import is_adapter
 from skill0.policy.loading import check_policy, load_policy, load_processor
+from skill0.policy.vision import share_equal_images
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
@@ -30,7 +31,7 @@ HALF = (torch.bfloat16, torch.float16)
 def resolve_policy(
     model: Any, processing_class: Any, args: Skill0Config, peft_config: Any = None
 ) -> tuple[Any, Any]:
-    """Model and processor that fit each other, loaded if a name is given.
+    """Model and processor that fit each other, loaded if a name is given. The model encodes equal pages once.
 
     Raises:
         PolicyError: the model cannot be loaded or be shown images, has no processor, or there is no reference
@@ -50,6 +51,7 @@ def resolve_policy(
     base: PreTrainedModel = model.get_base_model() if hasattr(model, "get_base_model") else model
     name = base.config._name_or_path or ""
     check_policy(base, processing_class, name or "model")
+    share_equal_images(base)
     if args.beta != 0.0 and base is model and peft_config is None and (not name or is_adapter(name)):
         made = "is one with an adapter added to it" if name else "was made in memory"
         raise PolicyError(

@@ -32,6 +32,7 @@ from skill0.envs import EnvPool
 from skill0.errors import ConfigError
 from skill0.evaluation import Ranks, evaluate
 from skill0.policy.encoding import PromptEncoder
+from skill0.policy.vision import share_equal_images
 from skill0.skills import group_by_relevance, skills_in_context
 from skill0.training import (
     nonfinite,
@@ -185,6 +186,8 @@ class Skill0Trainer(GRPOTrainer):
             )
         processes.check_sharding(self.accelerator)
         persistence.check_reference(self)
+        if self.ref_model is not None:
+            share_equal_images(self.ref_model)
         self._warn_of_the_model()
         self.loss_settings = args.loss_settings()
         self.internalization = args.internalization_settings()

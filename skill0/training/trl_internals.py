@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 import torch
 
 from skill0.errors import ConfigError, PolicyError
+from skill0.policy.vision import equal_pages
 from skill0.training.shared_pass import can_share, shared_logprobs
 from skill0.training.turn_batching import image_tensors
 
@@ -104,15 +105,16 @@ def token_logprobs(
         )
         return logprobs, entropy if entropies else None
     images = image_tensors(turns, batch["prompt_ids"].device, trainer.encoder.pixels)
-    logprobs, entropy, _ = trainer._get_per_token_logps_and_entropies(
-        model,
-        torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
-        torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
-        batch["completion_ids"].size(1),
-        compute_entropy=entropies,
-        **images,
-        mm_token_type_ids=batch["mm_token_type_ids"],
-    )
+    with equal_pages(model, [turn.page for turn in turns if turn.page is not None]):
+        logprobs, entropy, _ = trainer._get_per_token_logps_and_entropies(
+            model,
+            torch.cat([batch["prompt_ids"], batch["completion_ids"]], dim=1),
+            torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1),
+            batch["completion_ids"].size(1),
+            compute_entropy=entropies,
+            **images,
+            mm_token_type_ids=batch["mm_token_type_ids"],
+        )
     return logprobs, entropy
 
 

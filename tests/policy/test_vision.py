@@ -1,4 +1,4 @@
-"""The CPU's shortcuts in the vision tower compute what the official tower computes."""
+"""The shortcuts in the vision tower compute what the official tower computes."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from torch import nn
 from transformers.models.qwen2_5_vl.modeling_qwen2_5_vl import Qwen2_5_VisionTransformerPretrainedModel
 
 from skill0.context import batch_pixel_values
-from skill0.policy import TinyPolicySettings, build_tiny_policy, speed_up_vision_on_cpu
-from skill0.policy.vision import MatmulPatchEmbedding, SharingVisionTower, share_equal_images
+from skill0.policy import TinyPolicySettings, build_tiny_policy, speed_up_vision_on_cpu, vision
+from skill0.policy.vision import MatmulPatchEmbedding, SharingVisionTower, equal_pages, share_equal_images
 
 
 @pytest.fixture
@@ -73,6 +73,52 @@ def test_equal_images_go_through_the_tower_once(fast):
     pixels, grids = pixels_of(SAME, SHORT, SAME, SAME)
     fast.get_image_features(pixels, grids)
     assert rows == [int(grids[:2].prod(dim=1).sum())]
+
+
+class TestAnnouncedPages:
+    """What is used where pixels are not compared: on an accelerator."""
+
+    @pytest.fixture(autouse=True)
+    def _no_pixels_are_compared(self, monkeypatch):
+        def compare(images):
+            raise AssertionError("pixels were compared")
+
+        monkeypatch.setattr(vision, "_first_equal", compare)
+
+    def test_equal_ones_are_encoded_once_with_the_official_features_and_gradients(self, official, fast):
+        shown = [WIDE, SAME, SHORT, SAME, WIDE]
+        pixels, grids = pixels_of(*shown)
+        rows = []
+        fast.model.visual.patch_embed.register_forward_hook(lambda _, inputs, __: rows.append(len(inputs[0])))
+        results = []
+        for model in (official, fast):
+            with equal_pages(model, shown):
+                features = torch.cat(model.get_image_features(pixels, grids, return_dict=True).pooler_output)
+            weights = torch.linspace(-1, 1, features.numel()).view_as(features)
+            (features * weights).sum().backward()
+            results.append((features, [parameter.grad for parameter in model.model.visual.parameters()]))
+        assert rows == [int(grids[:3].prod(dim=1).sum())]
+        (features, gradients), (fast_features, fast_gradients) = results
+        torch.testing.assert_close(fast_features, features, atol=1e-5, rtol=1e-5)
+        for ours, theirs in zip(fast_gradients, gradients, strict=True):
+            torch.testing.assert_close(ours, theirs, atol=1e-5 * max(theirs.abs().max().item(), 1), rtol=1e-4)
+
+    def test_models_of_16_bits_and_wrapped_ones_too(self, fast):
+        wrapped = nn.Sequential(fast.to(torch.bfloat16))
+        pixels, grids = pixels_of(SAME, SHORT, SAME)
+        with equal_pages(wrapped, ["same", "short", "same"]):
+            first, _, again = fast.get_image_features(pixels, grids, return_dict=True).pooler_output
+        assert first.dtype is torch.bfloat16
+        assert torch.equal(first, again)
+
+    def test_another_number_of_images_is_an_error(self, fast):
+        pixels, grids = pixels_of(SAME, SAME)
+        with (
+            equal_pages(fast, ["same"]),
+            pytest.raises(RuntimeError, match=r"1 pages were announced.*2 images"),
+        ):
+            fast.get_image_features(pixels, grids)
+        assert fast.model.visual.first_equal is None
 
 
 def test_images_that_differ_in_one_pixel_are_different(fast):

@@ -13,6 +13,7 @@ from colours import history, make_config, make_trainer, parameters
 from colours_reader import use_reader
 from colours_world import AlwaysRed, PatientColours, make_bank, make_tasks
 
+from skill0.policy import vision
 from skill0.training import rounds, trl_internals
 from skill0.training.turn_batching import image_tensors
 
@@ -135,6 +136,27 @@ def test_low_rank_adapters_train_and_nothing_else(colours_policy: Path, tmp_path
     }
     assert changed
     assert all("lora" in name for name in changed)
+
+
+def test_trls_pass_is_told_which_pages_are_equal(
+    colours_policy: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Weights under an adapter go through TRL's pass. No pixels are compared: on a GPU none could be."""
+    peft = pytest.importorskip("peft")
+    trainer = make_trainer(
+        colours_policy, tmp_path, beta=0.1, peft_config=peft.LoraConfig(r=2, target_modules=["q_proj"])
+    )
+    encoded: list[int] = []
+    tower = trainer.model.get_base_model().model.visual
+    tower.patch_embed.register_forward_hook(lambda _, inputs, __: encoded.append(len(inputs[0])))
+    trainer.current_gradient_accumulation_steps = 1
+    (window,) = rounds.make_round(trainer, rows(trainer, 16))
+    monkeypatch.setattr(vision, "_first_equal", lambda images: pytest.fail("pixels were compared"))
+    encoded.clear()
+    trainer.compute_loss(trainer.model, window)
+    shown = [[item.turn.page for item in batch] for batch in window]
+    assert encoded == [4 * sum(page.visual_tokens for page in set(pages)) for pages in shown]
+    assert any(len(set(pages)) < len(pages) for pages in shown)
 
 
 class TestGradient:
