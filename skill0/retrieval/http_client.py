@@ -34,7 +34,8 @@ except ImportError as error:
 __all__ = ["HttpRetriever", "HttpSettings"]
 
 _SHARED_ATTEMPTS = 3
-"""Attempts of a request of several queries where each can be asked alone afterwards."""
+"""So many attempts of a request of several queries fail, for which one query may be the reason, before each
+is asked alone."""
 
 _TOLD_ATTEMPT = 4
 """From this failed attempt of a request on, a person is told, who may see that a server is down."""
@@ -58,17 +59,19 @@ class _Call:
 
 @dataclass
 class _Request:
-    """One request while it is repeated. `attempts`: how many may reach a server; `tried`: where it was sent.
-    Those of a call that are asked side by side are abandoned together."""
+    """One request while it is repeated. `tried`: where it was sent; `reached`: how often a server took it;
+    `suspect`: how often it failed in a way that its queries may be the reason of. Requests that are asked
+    side by side are abandoned together."""
 
     call: _Call
     queries: list[str]
     body: bytes
-    attempts: int
+    shared: bool
     abandoned: threading.Event
     turns: Iterator[int]
     tried: list[str] = field(default_factory=list)
     reached: int = 0
+    suspect: int = 0
 
 
 class HttpRetriever:
@@ -122,9 +125,8 @@ class HttpRetriever:
                 server, what was wrong and what to do.
         """
         call = self._begin(k)
-        asked = [(part, self.settings.attempts) for part in self._parts(queries)]
         answers: Answers = []
-        for found in self._side_by_side(asked, call, until_error=True):
+        for found in self._side_by_side(self._parts(queries), call, until_error=True):
             if isinstance(found, RetrievalError):
                 raise found
             answers += found
@@ -137,15 +139,13 @@ class HttpRetriever:
         costs none of the others. A shared request is therefore given up early.
         """
         call, parts = self._begin(k), self._parts(queries)
-        most = self.settings.attempts
-        asked = [(part, min(_SHARED_ATTEMPTS, most) if len(part) > 1 else most) for part in parts]
-        found = self._side_by_side(asked, call)
+        found = self._side_by_side(parts, call, alone_next=True)
         answers = [one for part, answer in zip(parts, found, strict=True) for one in _spread(part, answer)]
         shared = [len(part) > 1 for part in parts for _ in part]
         failed = [isinstance(answer, RetrievalError) for answer in answers]
         again = [number for number in range(len(answers)) if shared[number] and failed[number]]
         if again and not call.over:
-            alone = self._side_by_side([([queries[number]], most) for number in again], call)
+            alone = self._side_by_side([[queries[number]] for number in again], call)
             for number, answer in zip(again, alone, strict=True):
                 [answers[number]] = _spread([queries[number]], answer)
         return answers
@@ -163,14 +163,21 @@ class HttpRetriever:
         return [list(queries[start : start + size]) for start in range(0, len(queries), size)]
 
     def _side_by_side(
-        self, asked: Sequence[tuple[list[str], int]], call: _Call, until_error: bool = False
+        self, parts: Sequence[list[str]], call: _Call, until_error: bool = False, alone_next: bool = False
     ) -> list[Answers | RetrievalError]:
-        """The answers of requests, each given by its queries and its attempts; errors stand in their places.
-        `until_error`: the first is the last, and what is not answered by then is given up."""
+        """The answers of requests for these queries; errors stand in their places. `until_error`: the first
+        is the last, and what is not answered by then is given up. `alone_next`: see `_SHARED_ATTEMPTS`."""
         abandoned = threading.Event()
-        if len(asked) == 1:
-            return [self._answer(*asked[0], call, abandoned)]
-        running = [self._threads.submit(self._answer, *one, call, abandoned) for one in asked]
+        requests = [
+            _Request(
+                call, part, request_body(part, call.k, self.settings.form), alone_next and len(part) > 1,
+                abandoned, itertools.count(next(self._turn)),
+            )
+            for part in parts
+        ]  # fmt: skip
+        if len(requests) == 1:
+            return [self._answer(requests[0])]
+        running = [self._threads.submit(self._answer, request) for request in requests]
         answers: list[Answers | RetrievalError] = []
         try:
             for one in running:
@@ -183,23 +190,19 @@ class HttpRetriever:
             for one in running:
                 one.cancel()
 
-    def _answer(
-        self, queries: list[str], attempts: int, call: _Call, abandoned: threading.Event
-    ) -> Answers | RetrievalError:
+    def _answer(self, request: _Request) -> Answers | RetrievalError:
         """One request, repeated until it is answered or given up."""
-        turns = itertools.count(next(self._turn))
-        body = request_body(queries, call.k, self.settings.form)
-        request = _Request(call, queries, body, attempts, abandoned, turns)
+        count = len(request.queries)
         try:
-            if call.over:
+            if request.call.over:
                 raise RetrievalError(
-                    f"{', '.join(self.urls)}: {len(queries)} queries were not sent, for the call's "
+                    f"{', '.join(self.urls)}: {count} queries were not sent, for the call's "
                     f"{self.settings.patience_s:g} s were over. To do: raise `patience_s` or `connections`"
                 )
             return self._retrying(request)(self._attempt, request)
         except PassingFault as fault:
             found = RetrievalError(
-                f"{request.tried[-1]} left {len(queries)} queries unanswered after {len(request.tried)} "
+                f"{request.tried[-1]} left {count} queries unanswered after {len(request.tried)} "
                 f"attempts; the last: {fault.reason}. To do: {fault.advice}"
             )
             found.__cause__ = fault
@@ -220,7 +223,9 @@ class HttpRetriever:
 
         def given_up(state: tenacity.RetryCallState) -> bool:
             too_late = time.monotonic() + state.upcoming_sleep >= request.call.deadline
-            return too_late or request.reached >= request.attempts or request.abandoned.is_set()
+            too_often = request.reached >= self.settings.attempts
+            apart = request.shared and request.suspect >= _SHARED_ATTEMPTS
+            return too_late or too_often or apart or request.abandoned.is_set()
 
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(PassingFault),
@@ -240,6 +245,7 @@ class HttpRetriever:
             answer = self._servers.post(server, request.body)
         except PassingFault as fault:
             request.reached += fault.reached
+            request.suspect += fault.reached and not fault.busy
             raise
         try:
             return read_answer(answer, request.queries, request.call.k)

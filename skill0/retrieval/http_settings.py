@@ -72,6 +72,7 @@ class HttpSettings:
 
     @property
     def longest_call_s(self) -> float:
-        """Seconds that a call may take at most: its last attempt begins when the patience ends. (The body of
-        an answer is timed between two reads, so that it may take twice its time.)"""
-        return self.patience_s + self.connect_timeout_s + 3 * self.read_timeout_s
+        """Seconds that a call may take at most: its last attempt begins when the patience ends. It may wait
+        for a free connection as long as for an answer to begin; and the rest of the answer is timed between
+        two reads, so that it may take twice its time."""
+        return self.patience_s + self.connect_timeout_s + 4 * self.read_timeout_s

@@ -6,6 +6,7 @@ there already (through `requests`). Needs the extra `search`. Left out: redirect
 
 from __future__ import annotations
 
+import math
 import time
 
 from skill0.errors import ConfigError, RetrievalError
@@ -15,6 +16,7 @@ try:
     import urllib3
     from urllib3.exceptions import (
         ConnectTimeoutError,
+        EmptyPoolError,
         HTTPError,
         InvalidHeader,
         NameResolutionError,
@@ -51,15 +53,23 @@ _WHAT_TO_DO = {
 class PassingFault(Exception):
     """An attempt failed in a way that another may not.
 
-    `reached`: there was a connection, so that the server may have seen the request. `retry_after_s`: in how
-    many seconds the server asks to come back, where it does.
+    `reached`: there was a connection, so that the server may have seen the request. `busy`: it, or a gateway
+    before it, said that it is not able to answer now, whatever is asked. `retry_after_s`: in how many seconds
+    it asks to come back, where it does.
     """
 
     def __init__(
-        self, reason: str, advice: str, retry_after_s: float | None = None, reached: bool = True
+        self,
+        reason: str,
+        advice: str,
+        *,
+        reached: bool = True,
+        busy: bool = False,
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(reason)
-        self.reason, self.advice, self.retry_after_s, self.reached = reason, advice, retry_after_s, reached
+        self.reason, self.advice, self.retry_after_s = reason, advice, retry_after_s
+        self.reached, self.busy = reached, busy
 
 
 class Transport:
@@ -70,6 +80,7 @@ class Transport:
         self._pool = urllib3.connection_from_url(url, maxsize=connections, block=True, timeout=timeout)
         self._url, self._target = url, parse_url(url).request_uri
         self._connect_timeout_s, self._read_timeout_s = connect_timeout_s, read_timeout_s
+        self._wait_s = math.ceil(read_timeout_s)  # for a free connection; whole seconds, says urllib3
 
     def close(self) -> None:
         self._pool.close()
@@ -84,7 +95,7 @@ class Transport:
         try:
             response = self._pool.urlopen(
                 "POST", self._target, body=body, headers=_HEADERS,
-                retries=False, redirect=False, preload_content=False,
+                retries=False, redirect=False, preload_content=False, pool_timeout=self._wait_s,
             )  # fmt: skip
             try:
                 answer = self._read(response)
@@ -137,6 +148,11 @@ class Transport:
                 "check host and port, and any firewall; or raise `connect_timeout_s`",
                 reached=False,
             )
+        if isinstance(error, EmptyPoolError):
+            return PassingFault(
+                f"all connections to it were in use for {self._wait_s} s", "raise `connections`",
+                reached=False,
+            )  # fmt: skip
         if isinstance(error, ReadTimeoutError):
             return PassingFault(
                 f"no answer within {self._read_timeout_s:g} s",
@@ -154,7 +170,7 @@ def _refusal(url: str, response: urllib3.BaseHTTPResponse, answer: bytes) -> Exc
         retry_after_s = _retry_after(response.headers.get("Retry-After"))
         if retry_after_s:
             status += f" (asks to come back in {retry_after_s:.0f} s)"
-        return PassingFault(status, advice, retry_after_s)
+        return PassingFault(status, advice, busy=response.status != 500, retry_after_s=retry_after_s)
     if 300 <= response.status < 400:
         where = response.headers.get("Location", "nowhere")
         return RetrievalError(f"{url} redirects to {where} (status {response.status}): give that URL")

@@ -242,6 +242,20 @@ def test_a_query_that_a_server_cannot_answer_costs_none_of_the_others():
     assert sum(body["queries"] == ["poison"] for body in server.bodies) == 5
 
 
+def test_queries_of_a_server_that_is_busy_stay_together():
+    """No query is to blame for a status 503, and a busy server is not given more requests."""
+
+    def reply(number: int, body: dict) -> Reply:
+        return (503, {}, b"") if number < 6 else echo(number, body)
+
+    with (
+        scripted_server(reply) as server,
+        HttpRetriever(server.url, replace(FAST, attempts=10)) as retriever,
+    ):
+        assert len(retriever.search_each(["a", "b", "c"], 1)) == 3
+    assert [len(body["queries"]) for body in server.bodies] == [3] * 7
+
+
 def test_where_no_server_is_each_query_says_so_within_one_patience():
     start = time.monotonic()
     settings = HttpSettings(batch_size=2, patience_s=0.5, backoff_s=0.05)
