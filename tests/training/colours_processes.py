@@ -22,6 +22,8 @@ from typing import Any
 from colours import history, make_trainer
 from colours_world import UnevenColours, make_tasks
 from transformers import TrainerCallback
+from trl.trainer import grpo_trainer
+from vllm_stand_in import StandIn
 
 from skill0.errors import Skill0Error
 from skill0.training import checkpoints, processes
@@ -132,6 +134,8 @@ def one_run(policy: str, folder: Path, settings: dict[str, Any]) -> None:
         settings["eval_tasks"] = make_tasks(taken["eval_tasks"], "eval")
     if "uneven" in taken:
         settings["env"] = UnevenColours
+    if settings.get("use_vllm"):
+        grpo_trainer.VLLMGeneration = StandIn
     trainer = make_trainer(Path(policy), folder / "run", **settings)
     for name, act in ACTS.items():
         if name in taken:
@@ -153,6 +157,9 @@ def one_run(policy: str, folder: Path, settings: dict[str, Any]) -> None:
         "best": trainer.state.best_model_checkpoint,
         "played": [len(window) for window in trainer._buffered_inputs or ()],
     }
+    if trainer.use_vllm:
+        backend = trainer.vllm_generation
+        found |= {"calls": backend.calls, "answers": backend.answers, "synchronised": backend.synchronised}
     (folder / f"result-{trainer.accelerator.process_index}.json").write_text(json.dumps(found))
     trainer.accelerator.wait_for_everyone()
 

@@ -1,6 +1,9 @@
 """A stand-in for TRL's `VLLMGeneration`: a copy of the model, in another place, that must be sent weights.
 
-It samples with transformers from token ids and PIL images, as vLLM does, one prompt at a time.
+It samples with transformers from token ids and PIL images, as vLLM does, one prompt at a time. Processes
+share the work as TRL lets them: a server is asked by the main process for the prompts of all, colocated
+engines of one tensor-parallel group (here all processes) each answer the prompts of the whole group; and each
+process takes the answers from `its number x its own prompts` on, which is right only if all have as many.
 """
 
 from __future__ import annotations
@@ -10,6 +13,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import torch
+from accelerate.utils import broadcast_object_list, gather_object
 from transformers import Qwen2_5_VLForConditionalGeneration
 
 
@@ -28,6 +32,8 @@ class StandIn:
         self.temperature, self.top_p, self.top_k = settings["temperature"], 1.0, 0
         self.max_completion_length = settings["max_completion_length"]
         self.synchronised = 0
+        self.calls = 0  # of `generate`
+        self.answers = 0  # given by this process's engine, or by the server that it asked
         # What a server says of itself when TRL asks it.
         info = {"model_config": {"logprobs_mode": "processed_logprobs", "max_logprobs": -1}}
         self.vllm_client = SimpleNamespace(get_server_info=lambda: info)
@@ -51,16 +57,29 @@ class StandIn:
         if adapter:
             self.trained.unmerge_adapter()
 
-    @torch.no_grad()
     def generate(self, prompts: Any, images: Any, num_generations: int, profiler: Any = None) -> Any:
         assert num_generations == 1
-        replies, logprobs = [], []
-        for place, ids in enumerate(prompts):
-            picture = None if images is None else images[place]
-            reply, scores = self._reply(ids, picture)
-            replies.append(reply)
-            logprobs.append(scores)
-        return prompts, replies, logprobs, None
+        self.calls += 1
+        accelerator, server = self.settings["accelerator"], self.settings["mode"] == "server"
+        if not server and self.settings["tensor_parallel_size"] == 1:
+            return prompts, *self._answer(prompts, images), None
+        everyones = gather_object(prompts)
+        pictures = gather_object([None] * len(prompts) if images is None else images)
+        told: list[Any] = [None]
+        if accelerator.is_main_process or not server:
+            told = [(everyones, *self._answer(everyones, pictures))]
+        if server:
+            broadcast_object_list(told)
+        first = accelerator.process_index * len(prompts)
+        answered, replies, logprobs = (part[first : first + len(prompts)] for part in told[0])
+        return answered, replies, logprobs, None
+
+    @torch.no_grad()
+    def _answer(self, prompts: Any, images: Any) -> tuple[list[list[int]], list[list[list[float]]]]:
+        self.answers += len(prompts)
+        pictures = [None] * len(prompts) if images is None else images
+        pairs = [self._reply(ids, picture) for ids, picture in zip(prompts, pictures, strict=True)]
+        return [reply for reply, _ in pairs], [scores for _, scores in pairs]
 
     def _reply(self, prompt: list[int], pictures: Any) -> tuple[list[int], list[list[float]]]:
         ids = torch.tensor([prompt])  # (1, prompt tokens)
