@@ -105,11 +105,6 @@ class SearchSection:
             )
         self.settings(1)
 
-    @property
-    def server_form(self) -> str:
-        """The servers' wire form."""
-        return self.server.form
-
     def settings(self, max_steps: int) -> SearchSettings:
         """How questions are played. Raises `ConfigError` for a value out of range."""
         return SearchSettings(max_steps, self.passages, self.information_form, self.published_scoring)

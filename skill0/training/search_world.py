@@ -10,7 +10,7 @@ from skill0.envs.search import SearchEnvFactory, SearchSettings, tasks_from
 from skill0.envs.search.almanac.book import AlmanacSettings, true_arrangement
 from skill0.envs.search.almanac.env import AlmanacEnvFactory
 from skill0.envs.search.almanac.questions import split_games
-from skill0.envs.search.engines import index_facts, open_corpus
+from skill0.envs.search.engines import adjusted, index_facts, open_corpus
 from skill0.envs.search.facts.world import build_facts
 from skill0.envs.search.sets import load_files
 from skill0.errors import ConfigError
@@ -40,7 +40,7 @@ def search_world(recipe: Recipe, section: SearchSection) -> World:
         raise ConfigError("warmup: there are no demonstrations of searching yet; remove the section")
     if section.train:
         train, validation, heldout = _from_files(recipe, section)
-        source = open_corpus(section.corpus or "", section.server_form)
+        source = open_corpus(section.corpus or "")
     else:
         world = build_facts(section.facts)
         environment = recipe.environment
@@ -49,6 +49,7 @@ def search_world(recipe: Recipe, section: SearchSection) -> World:
         source = index_facts(world)
     bank = SkillBank.load(recipe.skills.bank)
     grouping = group_by_relevance(bank, [*train, *validation, *heldout], recipe.skills.allow_unmatched)
+    source = adjusted(source, section.server, section.compiled)
     env = SearchEnvFactory(source, section.settings(recipe.training.get("max_turns", TURNS)))
     return World(tuple(train), tuple(validation), tuple(heldout), bank, grouping, env, {})
 

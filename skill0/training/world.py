@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TypeVar
 
 from skill0.envs.alfworld import (
@@ -20,10 +20,9 @@ from skill0.envs.alfworld import (
 from skill0.envs.base import Task
 from skill0.envs.search import SearchEnvFactory
 from skill0.envs.search.almanac.env import AlmanacEnvFactory
-from skill0.envs.search.engines import IndexFolder, SearchServers, adjusted
 from skill0.errors import ConfigError, GameStoreError
 from skill0.skills import Grouping, SkillBank, group_by_relevance
-from skill0.training.recipe import EnvironmentSection, Recipe, SearchSection
+from skill0.training.recipe import EnvironmentSection, Recipe
 from skill0.training.searching_expert import facts_of
 
 GameOrTask = TypeVar("GameOrTask", Game, Task)
@@ -65,7 +64,7 @@ def build_world(recipe: Recipe) -> World:
     if environment.search is not None:
         from skill0.training.search_world import search_world
 
-        return _asked_as_told(search_world(recipe, environment.search), environment.search)
+        return search_world(recipe, environment.search)
     convention: Mapping[str, str] = {}
     if environment.games is None:
         convention = sample_convention(environment.convention_seed, environment.households)
@@ -83,15 +82,6 @@ def build_world(recipe: Recipe) -> World:
         max_steps=recipe.training.get("max_turns", 50), cache_dir=str(default_cache_dir())
     )
     return World(tuple(tasks[0]), tuple(tasks[1]), tuple(tasks[2]), bank, grouping, factory, convention)
-
-
-def _asked_as_told(world: World, section: SearchSection) -> World:
-    """The world with its retriever's settings: how servers are asked, an index searched."""
-    env = world.env
-    assert isinstance(env, SearchEnvFactory)
-    assert isinstance(env.source, IndexFolder | SearchServers)
-    source = adjusted(env.source, section.server, section.compiled)
-    return replace(world, env=replace(env, source=source))
 
 
 def _generated(recipe: Recipe, convention: Mapping[str, str]) -> tuple[list[Game], list[Game], list[Game]]:

@@ -58,17 +58,16 @@ def is_server(corpus: str) -> bool:
     return corpus.startswith(("http://", "https://"))
 
 
-def open_corpus(corpus: str, form: str = "search_r1") -> Source:
+def open_corpus(corpus: str) -> Source:
     """Where the passages of a corpus are found: the URL of a search server (or several with commas between
-    them), a folder with an index, or a file, which is indexed. `form` is the servers' wire form; `adjusted`
-    says more of how they are asked.
+    them), a folder with an index, or a file, which is indexed. `adjusted` says how they are asked.
 
     Raises:
         RetrievalError: there is no such file, or a row of it is bad.
     """
     if is_server(corpus):
         urls = tuple(url.strip() for url in corpus.split(","))
-        return SearchServers(urls, HttpSettings(form=form))  # type: ignore[arg-type]  (it checks)
+        return SearchServers(urls)
     path = Path(corpus)
     return IndexFolder(str(path)) if path.is_dir() else index_corpus(path)
 

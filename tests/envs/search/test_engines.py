@@ -67,12 +67,12 @@ def test_compiled_search_finds_the_same(corpus):
 
 def test_a_url_is_asked_over_http():
     with running_server() as url:
-        source = open_corpus(f"{url}, {url}/retrieve", "skillzero")
+        source = adjusted(open_corpus(f"{url}, {url}/retrieve"), HttpSettings(form="skillzero"), False)
         assert source == SearchServers((url, f"{url}/retrieve"), HttpSettings(form="skillzero"))
         with pickle.loads(pickle.dumps(source))() as retriever:
             assert retriever.search(["capital of France"], 2) == OVERLAP.search(["capital of France"], 2)
     with pytest.raises(ConfigError, match="form must be one of"):
-        open_corpus("http://one", "r1")
+        HttpSettings(form="r1")  # type: ignore[arg-type]
 
 
 def test_a_pool_gives_a_step_the_time_that_its_servers_may_take():
