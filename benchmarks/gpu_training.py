@@ -1,8 +1,12 @@
 """A Qwen2.5-VL of 3 billion parameters with random weights, trained for a few steps on one accelerator.
 
-    python benchmarks/gpu_training.py                       # full fine-tuning, then LoRA, in bfloat16
+    python benchmarks/gpu_training.py                       # full fine-tuning, then LoRA
     python benchmarks/gpu_training.py --tuning lora --episodes 128 --turns 4 --json gpu.json
     python benchmarks/gpu_training.py --size tiny --device cpu --episodes 8   # the same program in small
+
+Both compute in bfloat16, as a recipe with `bf16: true` does. Full fine-tuning has float32 weights: 16 bytes a
+parameter with gradients and moments, 60 GB. LoRA has frozen weights of 16 bits (`model_init_kwargs: {dtype:
+bfloat16}`) and its own in float32.
 
 The model is built from its configuration: nothing is downloaded. Its tokenizer is a small one of ours, whose
 ids are the first of the 151 936. Random weights hardly ever end a reply, so replies have `--tokens` tokens;
@@ -28,9 +32,9 @@ from rich.table import Table
 
 from skill0.envs import Observation, StepResult, Task
 from skill0.policy import TinyPolicySettings, build_tiny_policy
+from skill0.policy.adapters import LoraSettings, adapter_config
 from skill0.skills import Skill, SkillBank, SkillFile
 
-LORA_TARGETS = r".*language_model.*\.(q|k|v|o|gate|up|down)_proj"
 QWEN_3B = {
     "text": {
         "vocab_size": 151936, "hidden_size": 2048, "num_hidden_layers": 36, "num_attention_heads": 16,
@@ -93,8 +97,8 @@ class Corridor:
         pass
 
 
-def build(size: str, device: str) -> tuple[Any, Any]:
-    """Model with random weights, and processor."""
+def build(size: str, device: str, dtype: torch.dtype) -> tuple[Any, Any]:
+    """Model with random weights, of this dtype where it is not tiny, and processor."""
     words = ["corridor ", "door ", "go on", "look", "You are in ", "The corridor goes on, ", " doors."]
     tiny, processor = build_tiny_policy(TinyPolicySettings(), words, seed=0)
     if size == "tiny":
@@ -105,10 +109,10 @@ def build(size: str, device: str) -> tuple[Any, Any]:
     text = {**base["text_config"], **QWEN_3B["text"]}
     vision = {**base["vision_config"], **QWEN_3B["vision"]}
     config = Qwen2_5_VLConfig(**{**base, "text_config": text, "vision_config": vision})
-    config.dtype = torch.bfloat16
+    config.dtype = dtype
     torch.manual_seed(0)
     with torch.device(device):
-        model = Qwen2_5_VLForConditionalGeneration._from_config(config, dtype=torch.bfloat16)
+        model = Qwen2_5_VLForConditionalGeneration._from_config(config, dtype=dtype)
     model.generation_config = tiny.generation_config
     return model, processor
 
@@ -129,13 +133,10 @@ def measure(arguments: argparse.Namespace, tuning: str) -> dict[str, Any]:
     from skill0.training.trainer import Skill0Trainer
 
     on_gpu = arguments.device != "cpu"
-    model, processor = build(arguments.size, arguments.device)
+    frozen = tuning == "lora"
+    model, processor = build(arguments.size, arguments.device, torch.bfloat16 if frozen else torch.float32)
     tasks = [Task(f"corridor-{n}", "corridor", "corridor", f"Leave corridor {n}.", n) for n in range(64)]
-    adapter = None
-    if tuning == "lora":
-        from peft import LoraConfig
-
-        adapter = LoraConfig(r=16, lora_alpha=32, target_modules=LORA_TARGETS)
+    adapter = adapter_config(LoraSettings(rank=16, alpha=32)) if frozen else None
     Corridor.turns = arguments.turns
     with tempfile.TemporaryDirectory() as folder:
         config = Skill0Config(
@@ -158,7 +159,7 @@ def measure(arguments: argparse.Namespace, tuning: str) -> dict[str, Any]:
         trainer.train()
         rows = [row for row in trainer.state.log_history if "time/generation" in row][1:]
     work = sum((work_of(row) for row in rows), Work(0.0, 0.0, 0.0))
-    flops = model_flops(trl_model(trainer), work, tuning == "lora")
+    flops = model_flops(trl_model(trainer), work, frozen)
     seconds = {
         name: sum(row[f"time/{name}"] for row in rows) / len(rows)
         for name in ("environment", "rendering", "generation", "learning")
