@@ -93,14 +93,9 @@ def measure_helpfulness(
             others = [other for other in active if other != name]
             wanted[f"without {name}"] = [shown(task, others) for task in subset]
     report = play_arms(
-        loop,
-        wanted,
-        sampling=sampling,
-        seed=seed,
-        batch_size=batch_size,
-        progress=progress,
+        loop, wanted, sampling=sampling, seed=seed, batch_size=batch_size, progress=progress,
         ranks=ranks or Ranks(),
-    )
+    )  # fmt: skip
     helpfulness = {}
     with_skills = report[WITH].outcomes_by_task()
     for name, subset in subsets.items():

@@ -69,20 +69,7 @@ def grpo(
         raise ConfigError(f"advantage scale {scale!r} must be one of {SCALES}")
     if baseline not in BASELINES:
         raise ConfigError(f"advantage baseline {baseline!r} must be one of {BASELINES}")
-    reward = np.asarray(rewards, dtype=np.float64)  # (items,)
-    label = np.asarray(groups)  # (items,)
-    counts = (
-        np.ones(reward.shape, dtype=bool) if counted is None else np.asarray(counted, dtype=bool)
-    )  # (items,)
-    owner = np.arange(reward.size) if owners is None else np.asarray(owners)  # (items,)
-    if reward.ndim != 1 or not reward.shape == label.shape == counts.shape == owner.shape:
-        raise ValueError(
-            f"rewards {reward.shape}, groups {label.shape}, counted {counts.shape}, owners {owner.shape}: "
-            "not of one length"
-        )
-    if not np.isfinite(reward[counts]).all():
-        raise ValueError("a reward that counts is not finite")
-
+    reward, label, counts, owner = _checked(rewards, groups, counted, owners)  # each (items,)
     values = np.zeros_like(reward)  # (items,)
     batch_std = sample_std(reward[counts])
     flat = total = 0
@@ -99,6 +86,23 @@ def grpo(
         expected = group.mean() if baseline == "mean" else mean_of_others(group, owner[members])
         values[members] = (group - expected) / divisor
     return GroupAdvantages(values, flat / total if total else 0.0)
+
+
+def _checked(
+    rewards: ArrayLike, groups: ArrayLike, counted: ArrayLike | None, owners: ArrayLike | None
+) -> tuple[NDArray[np.float64], NDArray, NDArray[np.bool_], NDArray]:
+    """Rewards, groups, which items count, and owners as arrays, each (items,). Raises as `grpo` does."""
+    reward, label = np.asarray(rewards, dtype=np.float64), np.asarray(groups)
+    counts = np.ones(reward.shape, dtype=bool) if counted is None else np.asarray(counted, dtype=bool)
+    owner = np.arange(reward.size) if owners is None else np.asarray(owners)
+    if reward.ndim != 1 or not reward.shape == label.shape == counts.shape == owner.shape:
+        raise ValueError(
+            f"rewards {reward.shape}, groups {label.shape}, counted {counts.shape}, owners {owner.shape}: "
+            "not of one length"
+        )
+    if not np.isfinite(reward[counts]).all():
+        raise ValueError("a reward that counts is not finite")
+    return reward, label, counts, owner
 
 
 def mean_of_others(rewards: NDArray[np.float64], owners: NDArray) -> NDArray[np.float64]:

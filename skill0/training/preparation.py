@@ -199,11 +199,16 @@ def make_curriculum(args: Skill0Config, bank: SkillBank, total_steps: int) -> Cu
     )
 
 
-def check_round(args: Skill0Config, num_tasks: int) -> None:
-    """Raises `ConfigError` when a round of rollouts asks for more different tasks than there are.
+def check_rounds_and_evaluations(args: Skill0Config, num_tasks: int, num_eval_tasks: int) -> None:
+    """Raises `ConfigError` when a round of rollouts asks for more different tasks than there are, or an
+    evaluation for tasks where there are none.
 
     TRL's sampler leaves out what does not fill a round; with too few tasks it would leave out everything.
     """
+    if args.eval_strategy != "no" and not num_eval_tasks:
+        raise ConfigError(
+            f"eval_strategy={args.eval_strategy!r} needs eval_tasks; give them, or set it to 'no'"
+        )
     wanted = args.round_size // args.group_size
     if num_tasks < wanted:
         raise ConfigError(

@@ -8,7 +8,7 @@ the others wait; training and evaluation are shared by all.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,7 +26,7 @@ from skill0.training.callbacks import METRICS_FILE
 from skill0.training.checkpoints import newest_checkpoint
 from skill0.training.probe import Probe
 from skill0.training.recipe import Recipe
-from skill0.training.recorded import recorded_arms
+from skill0.training.recorded import RecordedArm, recorded_arms
 from skill0.training.run_folder import RESULTS_FILE, claim, read_json, run_folder, versions, write_json
 from skill0.training.summary import RANDOM, recorded_table, summary_table, tokens_saved
 from skill0.training.terminal import Terminal
@@ -99,12 +99,19 @@ def run_recipe(recipe: Recipe) -> dict[str, Any]:
         state.wait_for_everyone()
     finally:
         trainer.close()
+    _tell_results(console, results, recorded, folder)
+    return results
+
+
+def _tell_results(
+    console: Console, results: Mapping[str, Any], recorded: Sequence[RecordedArm], folder: Path
+) -> None:
+    """The last lines of a run: its own results, and what the study recorded of its recipe."""
     console.print(summary_table(results))
     console.print(tokens_saved(results))
     if recorded:
         console.print(recorded_table(recorded))
     console.print(f"everything is in {folder}")
-    return results
 
 
 def training_config(recipe: Recipe, folder: Path) -> Skill0Config:

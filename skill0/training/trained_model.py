@@ -19,11 +19,13 @@ from skill0.errors import ConfigError, PolicyError
 from skill0.policy.adapters import is_adapter
 from skill0.policy.loading import check_policy, load_policy, load_processor
 from skill0.policy.vision import share_equal_images
+from skill0.training import persistence, processes, scoring
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel
 
     from skill0.training.config import Skill0Config
+    from skill0.training.trainer import Skill0Trainer
 
 HALF = (torch.bfloat16, torch.float16)
 
@@ -71,6 +73,22 @@ def as_loaded(args: Skill0Config) -> Iterator[None]:
         yield
     finally:
         args.model_init_kwargs = given
+
+
+def check_wrapped(trainer: Skill0Trainer) -> None:
+    """What can be seen of a trainer's model once it is wrapped, and the processes share it. Warns of rounding
+    and dropout; the reference policy encodes equal pages once, too.
+
+    Raises:
+        ConfigError: weights were to be split and are not, or could not be saved whole.
+    """
+    processes.check_sharding(trainer.accelerator)
+    persistence.check_reference(trainer)
+    way = processes.kind(trainer.accelerator)
+    warn_of_rounding(trainer.model, way, trainer.accelerator.mixed_precision)
+    warn_of_dropout(trainer.model, scoring.compares_to_before(trainer) or trainer.beta != 0.0)
+    if trainer.ref_model is not None:
+        share_equal_images(trainer.ref_model)
 
 
 def warn_of_rounding(model: Any, way: str, mixed_precision: str) -> None:

@@ -32,7 +32,6 @@ from skill0.envs import EnvPool
 from skill0.errors import ConfigError
 from skill0.evaluation import Ranks, evaluate
 from skill0.policy.encoding import PromptEncoder
-from skill0.policy.vision import share_equal_images
 from skill0.skills import group_by_relevance, skills_in_context
 from skill0.training import (
     nonfinite,
@@ -40,7 +39,6 @@ from skill0.training import (
     preparation,
     processes,
     rounds,
-    scoring,
     trained_model,
     trl_internals,
 )
@@ -153,11 +151,7 @@ class Skill0Trainer(GRPOTrainer):
             preparation.resolve_tasks(tasks, env), validation_tasks, args, self.bank, curriculum
         )
         self.eval_tasks = list(eval_tasks)
-        if args.eval_strategy != "no" and not self.eval_tasks:
-            raise ConfigError(
-                f"eval_strategy={args.eval_strategy!r} needs eval_tasks; give them, or set it to 'no'"
-            )
-        preparation.check_round(args, len(self.tasks))
+        preparation.check_rounds_and_evaluations(args, len(self.tasks), len(self.eval_tasks))
         if grouping is None and self.bank is not None:
             grouping = group_by_relevance(self.bank, [*self.tasks, *self.validation_tasks, *self.eval_tasks])
         self.grouping = grouping
@@ -168,11 +162,7 @@ class Skill0Trainer(GRPOTrainer):
             args.generation_kwargs = without_vision_tokens(
                 args.generation_kwargs, self.encoder.vision_token_ids
             )
-        with (
-            trl_internals.old_names(),
-            processes.sharding_on_cpu(),
-            trained_model.as_loaded(args),
-        ):
+        with trl_internals.old_names(), processes.sharding_on_cpu(), trained_model.as_loaded(args):
             super().__init__(
                 model=model,
                 reward_funcs=[equation_4],
@@ -184,21 +174,23 @@ class Skill0Trainer(GRPOTrainer):
                 callbacks=callbacks,
                 optimizers=optimizers,
             )
-        processes.check_sharding(self.accelerator)
-        persistence.check_reference(self)
-        if self.ref_model is not None:
-            share_equal_images(self.ref_model)
-        self._warn_of_the_model()
+        trained_model.check_wrapped(self)
         self.loss_settings = args.loss_settings()
         self.internalization = args.internalization_settings()
         self.reward_settings = args.reward_settings()
         self.renderer = ContextRenderer()
-        self.resumed: Skill0State | None = None
         self.padding_turn = rounds.padding_turn(self.encoder, self.agent_settings, self.renderer)
+        self._start_empty()
         if curriculum is None and self.bank is not None:
             *_, total_steps = self.set_initial_training_values(args, self.get_train_dataloader())
             curriculum = preparation.make_curriculum(args, self.bank, total_steps)
         self.curriculum = curriculum
+        self.stop_on_signal = StopOnSignal(self, self.windows_per_round)
+        self._add_callbacks()
+
+    def _start_empty(self) -> None:
+        """What a run collects, before it has begun."""
+        self.resumed: Skill0State | None = None
         self.helpfulness: dict[str, float] = {}
         self.helpfulness_paired: dict[str, float] = {}
         self.pairs = PairsSoFar()
@@ -206,12 +198,10 @@ class Skill0Trainer(GRPOTrainer):
         self.loss_sums = torch.zeros(len(STATISTICS), dtype=torch.float64)
         self.internalization_sum = torch.zeros(1, dtype=torch.float64)
         self.seconds = {"learning": 0.0, "round": 0.0}
+        self.computed: list[Computed] = []
         self._pool: EnvPool | None = None
         self._loop: AgentLoop | None = None
         self._staging: Path | None = None
-        self.computed: list[Computed] = []
-        self.stop_on_signal = StopOnSignal(self, self.windows_per_round)
-        self._add_callbacks()
 
     def _add_callbacks(self) -> None:
         args = self.args
@@ -223,12 +213,6 @@ class Skill0Trainer(GRPOTrainer):
             self.add_callback(Guards(self, args.guards, guard_settings(args.guard_settings)))
         if args.sampling_probe != "off":
             self.add_callback(SamplingProbe(self, args.sampling_probe))
-
-    def _warn_of_the_model(self) -> None:
-        way, precision = processes.kind(self.accelerator), self.accelerator.mixed_precision
-        trained_model.warn_of_rounding(self.model, way, precision)
-        ratios = scoring.compares_to_before(self) or self.beta != 0.0
-        trained_model.warn_of_dropout(self.model, ratios)
 
     # ------------------------------------------------------------------ what rollouts need
 
