@@ -77,8 +77,8 @@ class Trajectory:
     outcome: str
     env_reward: float = 0.0
     failure: EnvFailure | None = None
-    info: Mapping[str, Any] = field(default_factory=dict)
     timings: dict[str, float] = field(default_factory=dict, compare=False)
+    info: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def succeeded(self) -> bool:

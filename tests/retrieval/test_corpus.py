@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import json
 import tempfile
+import zlib
 from pathlib import Path
 
 import pyarrow
 import pyarrow.parquet
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from skill0.errors import RetrievalError
@@ -86,10 +88,13 @@ def test_files_that_cannot_be_read(tmp_path):
 
 @given(st.data())
 def test_a_damaged_gzip_is_an_error_of_its_file(data):
-    """Wherever a byte is flipped after the head of ten: in the body, where zlib finds out, or behind it."""
+    """Wherever a byte is flipped after the head of ten: in the body, where zlib finds out, or behind it. Where
+    that changes nothing that is read, as in codes of letters that the text does not have, no harm is done."""
     lines = "".join(json.dumps({"id": number, "contents": f"of {number}"}) + "\n" for number in range(40))
     whole = bytearray(gzip.compress(lines.encode(), mtime=0))
     whole[data.draw(st.integers(10, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
+    with contextlib.suppress(OSError, EOFError, zlib.error):
+        assume(gzip.decompress(whole) != lines.encode())
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "c.jsonl.gz"
         path.write_bytes(whole)
