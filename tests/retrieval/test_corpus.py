@@ -88,8 +88,8 @@ def test_files_that_cannot_be_read(tmp_path):
 
 @given(st.data())
 def test_a_damaged_gzip_is_an_error_of_its_file(data):
-    """Wherever a byte is flipped after the head of ten: in the body, where zlib finds out, or behind it. Where
-    that changes nothing that is read, as in codes of letters that the text does not have, no harm is done."""
+    """Wherever a byte is flipped after the head of ten: in the body, where zlib finds out, or behind it.
+    Where that changes nothing that is read, as in codes that the text does not use, no harm is done."""
     lines = "".join(json.dumps({"id": number, "contents": f"of {number}"}) + "\n" for number in range(40))
     whole = bytearray(gzip.compress(lines.encode(), mtime=0))
     whole[data.draw(st.integers(10, len(whole) - 1))] ^= data.draw(st.integers(1, 255))
