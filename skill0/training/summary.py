@@ -44,7 +44,7 @@ def tokens_saved(results: Mapping[str, Any]) -> str:
 def recorded_table(recorded: Sequence[RecordedArm]) -> Table:
     """What the study found over seeds, of this recipe and of plain GRPO, and the commands that measure it
     again."""
-    told = [arm for arm in recorded if arm.arm in RECORDED]
+    told = [arm for name in RECORDED for arm in recorded if arm.arm == name]
     commands = list(dict.fromkeys(arm.command for arm in told))
     table = Table(
         title="Recorded over seeds, success in %",
