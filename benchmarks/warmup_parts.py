@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from study.tables import Table
+from study.table import Table
 
 from skill0.agent import AgentSettings
 from skill0.context import HOUSEHOLD

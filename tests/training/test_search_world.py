@@ -54,21 +54,31 @@ def test_a_recipe_plays_the_world_of_facts(recipe):
     assert build_world(recipe) == world
 
 
-def test_a_recipe_plays_files(recipe, tmp_path):
+def recipe_of_files(folder: Path, corpus: str, more: str = "") -> Path:
+    """A recipe that plays files of the world of facts, 60 training and 16 held-out questions. `more` is said
+    of its search, from line 10 on."""
     made = build_facts(SMALL)
-    write_facts(made, tmp_path / "files", made.split(60, 8, 16))
+    write_facts(made, folder / "files", made.split(60, 8, 16))
     text = f"""\
 output_dir: out
 environment:
   train_tasks: 40
   validation_tasks: 8
   heldout_tasks: 16
-  search: {{train: [files/train.jsonl], heldout: [files/heldout.jsonl], corpus: files/corpus.jsonl}}
-skills: {{bank: {ROOT / "skills" / "search"}}}
+  search:
+    train: [files/train.jsonl]
+    heldout: [files/heldout.jsonl]
+    corpus: {corpus}
+{more}skills: {{bank: {ROOT / "skills" / "search"}}}
 training: {{template: search}}
 """
-    (tmp_path / "recipe.yaml").write_text(text, encoding="utf-8")
-    loaded = load_recipe(tmp_path / "recipe.yaml")
+    path = folder / "recipe.yaml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_recipe_plays_files(tmp_path):
+    loaded = load_recipe(recipe_of_files(tmp_path, "files/corpus.jsonl"))
     assert loaded.environment.search.corpus == str(tmp_path / "files" / "corpus.jsonl")
     world = build_world(loaded)
     ids = [task.id for tasks in (world.train, world.validation, world.heldout) for task in tasks]
@@ -156,25 +166,10 @@ def test_questions_for_training_and_validation_alike_are_counted(sets, caplog):
     assert any(told in record.getMessage() for record in caplog.records)
 
 
-def test_a_recipe_says_how_servers_are_asked(recipe, tmp_path):
-    made = build_facts(SMALL)
-    write_facts(made, tmp_path / "files", made.split(60, 8, 16))
-    text = f"""\
-output_dir: out
-environment:
-  train_tasks: 40
-  validation_tasks: 8
-  heldout_tasks: 16
-  search:
-    train: [files/train.jsonl]
-    heldout: [files/heldout.jsonl]
-    corpus: http://one:8000,http://two:8000
-    server: {{form: skillzero, patience_s: 300, attempts: 20}}
-skills: {{bank: {ROOT / "skills" / "search"}}}
-training: {{template: search}}
-"""
-    path = tmp_path / "recipe.yaml"
-    path.write_text(text, encoding="utf-8")
+def test_a_recipe_says_how_servers_are_asked(tmp_path):
+    said = "    server: {form: skillzero, patience_s: 300, attempts: 20}\n"
+    path = recipe_of_files(tmp_path, "http://one:8000,http://two:8000", said)
+    text = path.read_text(encoding="utf-8")
     env = build_world(load_recipe(path)).env
     asked = HttpSettings(form="skillzero", patience_s=300, attempts=20)
     assert env.source == SearchServers(("http://one:8000", "http://two:8000"), asked)
