@@ -64,15 +64,16 @@ def decode(
         distinct.setdefault(key, len(distinct)) for key in zip(prompts, pages, strict=True)
     ]  # of each unfinished reply
     stems = [stem_length(prompt, image_token_id) for prompt in prompts]
-    rests = (len(prompt) - stem for prompt, stem in zip(prompts, stems, strict=True))
-    room = max(stems) + max(rests) + max_new_tokens
+    longest_rest = max(len(prompt) - stem for prompt, stem in zip(prompts, stems, strict=True))
+    room = max(stems) + longest_rest + max_new_tokens
     on_cpu = next(model.parameters()).device.type == "cpu"
     cache = reserved_cache(model.config, room) if on_cpu else DynamicCache(config=model.config)
-    rest = run_stems(
+    shared = run_stems(
         model, model, [prompt for prompt, _ in distinct], [page for _, page in distinct], cache,
         pad_token_id=pad_token_id, image_token_id=image_token_id, pixels=pixels,
     )  # fmt: skip
-    inputs, position = rest.inputs, rest.next_position  # (states,)
+    inputs = shared.followed_by(shared.rests, pad_token_id, left=True)
+    position = inputs["position_ids"][0, :, -1] + 1  # (states,), of a reply's first token
     replies: list[list[int]] = [[] for _ in prompts]
     drawn: list[tuple[list[int], torch.Tensor]] = []
     unfinished = list(range(len(prompts)))

@@ -4,9 +4,11 @@ A prompt's stem reaches up to its last image placeholder, and in a rollout group
 far fewer stems than prompts. The official model runs twice: over the distinct stems, then over the rest of
 every prompt, whose layers find the keys and values of its stem in the cache. Columns of the second pass:
 
-    stem, padded on the right | rest of the prompt, padded on the left | completion, padded on the right
+    stem, padded on the right | what follows it
 
-Every token sees the tokens of its own prompt and completion, at the positions they have there, so numbers and
+What follows is padded on the left where a reply is to be written behind it, so that all end in the last
+column; on the right where the reply is known: it stands right behind its prompt, and less is padding. Every
+token sees the tokens of its own prompt and completion, at the positions they have there, so numbers and
 gradients are those of one pass over whole rows, up to rounding; tests/policy/test_decoding.py,
 tests/training/test_shared_pass.py.
 
@@ -51,13 +53,32 @@ def has_stem(prompt: Sequence[int], image_token_id: int) -> bool:
 
 
 @dataclass(frozen=True)
-class SecondPass:
-    """`inputs` are keyword arguments for the model, their rows in the order of the prompts; completions begin
-    in column `prompt_width` of its output; `next_position` (rows,) is that of a completion's first token."""
+class Stems:
+    """The stems of some prompts, computed: in `cache`, a row for each prompt.
 
-    inputs: dict[str, Any]
-    prompt_width: int
+    `mask` int64 (rows, longest stem); `next_position` int64 (rows,), that of the token behind the stem;
+    `rests`, what is left of each prompt.
+    """
+
+    cache: Any
+    mask: torch.Tensor
     next_position: torch.Tensor
+    rests: Sequence[Sequence[int]]
+
+    def followed_by(
+        self, tails: Sequence[Sequence[int]], pad_token_id: int, *, left: bool
+    ) -> dict[str, torch.Tensor | Any]:
+        """Keyword arguments of the model for what follows each stem, padded `left` or right."""
+        device = self.mask.device
+        ids, mask = (part.to(device) for part in padded(tails, pad_token_id, left=left))  # (rows, columns)
+        positions = self.next_position[:, None] + mask.cumsum(dim=1) - 1  # (rows, columns)
+        return {
+            "input_ids": ids,
+            "attention_mask": torch.cat([self.mask, mask], dim=1),  # (rows, stem and tail columns)
+            "position_ids": positions.clamp(min=0).expand(3, -1, -1),
+            "past_key_values": self.cache,
+            "use_cache": True,
+        }
 
 
 def run_stems(
@@ -69,13 +90,12 @@ def run_stems(
     *,
     pad_token_id: int,
     image_token_id: int,
-    completions: Sequence[Sequence[int]] = (),
     pixels: Pixels = pixel_tensors,
-) -> SecondPass:
-    """Run `forward` over the distinct stems of some prompts, into `cache`, and say what is left to run.
+) -> Stems:
+    """Run `forward` over the distinct stems of some prompts, into `cache`.
 
     `forward` is `model` itself, possibly wrapped by PEFT, or its backbone `model.model`. Every prompt needs
-    `has_stem`; `completions`, if given, are one for each prompt.
+    `has_stem`.
     """
     device = next(model.parameters()).device
     lengths = [stem_length(prompt, image_token_id) for prompt in prompts]
@@ -99,29 +119,11 @@ def run_stems(
     )  # fmt: skip
     rows = torch.tensor(stem_of, device=device)  # (rows,)
     cache.batch_select_indices(rows)
-
-    rests = [prompt[length:] for prompt, length in zip(prompts, lengths, strict=True)]
-    tail_ids, tail_mask = padded(rests, pad_token_id, left=True)  # both (rows, prompt width)
-    width = tail_ids.shape[1]
-    if completions:
-        written = padded(completions, pad_token_id, left=False)  # both (rows, completion width)
-        tail_ids, tail_mask = (
-            torch.cat(pair, dim=1) for pair in zip((tail_ids, tail_mask), written, strict=True)
-        )
-    following = (mask.sum(1) + deltas[:, 0])[rows]  # (rows,), the position of the first token after the stem
-    following = following + torch.tensor([len(rest) for rest in rests], device=device)  # (rows,)
-    columns = torch.arange(tail_ids.shape[1], device=device) - width  # (tail columns,)
-    tail_positions = (following[:, None] + columns).clamp(min=0)  # (rows, tail columns)
-    return SecondPass(
-        inputs={
-            "input_ids": tail_ids.to(device),
-            "attention_mask": torch.cat([mask[rows], tail_mask.to(device)], dim=1),
-            "position_ids": tail_positions.expand(3, -1, -1),
-            "past_key_values": cache,
-            "use_cache": True,
-        },
-        prompt_width=width,
-        next_position=following,
+    return Stems(
+        cache=cache,
+        mask=mask[rows],
+        next_position=(mask.sum(1) + deltas[:, 0])[rows],
+        rests=[prompt[length:] for prompt, length in zip(prompts, lengths, strict=True)],
     )
 
 

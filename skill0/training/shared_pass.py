@@ -57,20 +57,25 @@ def shared_logprobs(
         for turn in turns
     ]
     prompts, completions, pages = (list(part) for part in zip(*distinct, strict=True))
-    rest = run_stems(
+    stems = run_stems(
         model.model, model, prompts, pages, DynamicCache(config=model.config),
-        pad_token_id=pad_token_id, image_token_id=image_token_id, completions=completions,
-        pixels=pixels,
+        pad_token_id=pad_token_id, image_token_id=image_token_id, pixels=pixels,
     )  # fmt: skip
-    states = model.model(**rest.inputs).last_hidden_state  # (rows, columns, width)
-    written = slice(rest.prompt_width, None)
-    ids = rest.inputs["input_ids"][:, written]  # (rows, longest completion)
-    mask = rest.inputs["attention_mask"][:, -ids.shape[1] :].bool()  # (rows, longest completion)
-    before = states[:, rest.prompt_width - 1 : -1]  # (rows, longest completion, width)
-    logits = model.lm_head(before[mask]) / temperature  # (tokens, vocabulary)
+    tails = [(*rest, *completion) for rest, completion in zip(stems.rests, completions, strict=True)]
+    inputs = stems.followed_by(tails, pad_token_id, left=False)
+    states = model.model(**inputs).last_hidden_state  # (rows, columns, width)
+    starts, lengths = (
+        torch.tensor([len(part) for part in parts], device=model.device)[:, None]
+        for parts in (stems.rests, completions)
+    )  # both (rows, 1)
+    columns = torch.arange(states.shape[1], device=model.device)  # (columns,)
+    written = (columns >= starts) & (columns < starts + lengths)  # (rows, columns), completion tokens
+    ids = inputs["input_ids"][written]  # (tokens,)
+    logits = model.lm_head(states[:, :-1][written[:, 1:]]) / temperature  # (tokens, vocabulary)
     every = logits.log_softmax(dim=-1)  # (tokens, vocabulary)
-    chosen = every.gather(1, ids[mask][:, None]).squeeze(1)  # (tokens,)
+    chosen = every.gather(1, ids[:, None]).squeeze(1)  # (tokens,)
     entropy = -(every.exp() * every).sum(dim=-1)  # (tokens,)
+    mask = columns[: max(map(len, completions))] < lengths  # (rows, longest completion)
     rows = torch.tensor(row_of, device=model.device)  # (turns,)
     logprobs, entropies = (
         torch.zeros(mask.shape, device=model.device).masked_scatter(mask, values)[rows]

@@ -14,6 +14,7 @@ from trl.trainer.utils import add_fused_lm_head
 from skill0.agent import PolicyInput
 from skill0.context import ContextRenderer, Page, PageStyle, Segment
 from skill0.policy import PromptEncoder, TinyPolicySettings, build_tiny_policy
+from skill0.policy.stems import stem_length
 from skill0.training import trl_internals
 from skill0.training.shared_pass import can_share, shared_logprobs
 from skill0.training.turn_batching import collate_turns
@@ -100,6 +101,30 @@ def test_equal_turns_are_one_row_and_equal_pages_one_stem(policy) -> None:
     finally:
         hook.remove()
     assert seen == [3, 5]  # stems: "mug", "pan", none; six turns, of which two are equal
+
+
+def test_completions_stand_right_behind_their_prompts(policy) -> None:
+    """A short prompt with a long reply and the other way round: neither is padded to both lengths."""
+    model, encoder = policy
+    shown = page("mug")
+    short, long = (encoder.encode(PolicyInput("", "fridge 1 " * n, shown, seed=0)) for n in (1, 4))
+    turns: list[Any] = [
+        BareTurn(short, tuple(range(260, 260 + len(long) - len(short))), shown),
+        BareTurn(long, (260,), shown),
+    ]
+    columns = []
+    hook = model.model.register_forward_pre_hook(
+        lambda module, args, kwargs: columns.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+    )
+    try:
+        shared_logprobs(
+            model, turns, temperature=1.0,
+            pad_token_id=encoder.pad_token_id, image_token_id=encoder.image_token_id,
+        )  # fmt: skip
+    finally:
+        hook.remove()
+    stem = stem_length(long, encoder.image_token_id)
+    assert columns == [stem, len(long) - stem + 1]
 
 
 def test_the_trainer_asks_for_it_and_else_for_trls_pass(policy, monkeypatch) -> None:
