@@ -76,8 +76,32 @@ def warmup(
     warm_up_policy(recipe, output, games, seed, check, resume)
 
 
+_ENVIRONMENTS = ("alfworld", "search", "almanac")
+_EVALUATE_ONLY_IN = {
+    **dict.fromkeys(("games", "split", "kind", "convention_seed"), ("alfworld",)),
+    **dict.fromkeys(("questions", "corpus", "server_form", "server_patience"), ("search",)),
+    **dict.fromkeys(("compiled", "passages", "published"), ("search",)),
+    "arms": ("alfworld", "almanac"),
+}
+"""Options of `evaluate` that mean nothing in other environments than these."""
+
+
+def _refuse_unused(context: typer.Context, env: str) -> None:
+    """An option that was given and means nothing here is an error."""
+    if env not in _ENVIRONMENTS:
+        raise ConfigError(f"--env {env}: must be one of {', '.join(_ENVIRONMENTS)}")
+    for option, where in _EVALUATE_ONLY_IN.items():
+        source = context.get_parameter_source(option)
+        if env not in where and source is not None and source.name == "COMMANDLINE":
+            name = option.replace("_", "-")
+            raise ConfigError(
+                f"--{name} means nothing with --env {env}, only with {' or '.join(where)}: leave it out"
+            )
+
+
 @app.command()
 def evaluate(
+    context: typer.Context,
     policy: Annotated[
         str,
         typer.Argument(
@@ -138,6 +162,7 @@ def evaluate(
     json_file: Annotated[Path | None, typer.Option("--json", help="Write the whole report here.")] = None,
 ) -> None:
     """Every task of a split exactly once: without skills and, given a bank, with them; or under --arms."""
+    _refuse_unused(context, env)
     if env == "search":
         from skill0.commands.evaluate_search import SearchEvaluation, evaluate_search, search_settings
         from skill0.retrieval.http_settings import HttpSettings
@@ -148,10 +173,6 @@ def evaluate(
             search_settings(passages, published), seed, temperature, workers, batch_size,
         )  # fmt: skip
         return evaluate_search(policy, wanted, json_file)
-    if env not in ("alfworld", "almanac") or questions or corpus is not None or published or compiled:
-        raise ConfigError(
-            f"--env {env}: must be alfworld, almanac, or search, which alone has questions and a corpus"
-        )
     told = arms.split(",") if arms else ()
     if env == "almanac":
         from skill0.commands.evaluate_almanac import evaluate_almanac

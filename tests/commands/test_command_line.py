@@ -69,6 +69,9 @@ def test_the_reading_check_gives_every_household_a_convention_of_its_own(tmp_pat
         (["evaluate", "random", "--arms", "right,left", "--tasks", "1"], "'left' is no arm of the reading"),
         (["evaluate", "random", "--arms", "right", "--skills", "skills/household"], "leave out --games and"),
         (["evaluate", "random", "--kind", "palace"], "kind must be one of facts, procedure"),
+        (["evaluate", "random", "--server-form", "json"], "--server-form means nothing with --env alfworld"),
+        (["evaluate", "scripted", "--env", "search", "--games", "x"], "--games means nothing with --env sea"),
+        (["evaluate", "random", "--env", "webshop"], "must be one of alfworld, search, almanac"),
         (["evaluate", "shipped/castle"], "'shipped/castle' does not come with skill0"),
         (["warmup", "nowhere.yaml", "--output", "x"], "ConfigError: nowhere.yaml: no such recipe"),
         (
