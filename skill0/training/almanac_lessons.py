@@ -144,6 +144,7 @@ class AlmanacRenaming:
         )
         self._pools = (tokens(countries), tokens(list(set(values) - set(countries))))
         self._ranks = [token for _, token in ranks]
+        self.names = tuple(sorted({*self._pools[0], *self._pools[1], *self._ranks}))
 
     def __call__(self, lesson: Lesson, draw: random.Random) -> Lesson:
         """The lesson, told anew."""

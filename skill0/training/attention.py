@@ -84,3 +84,22 @@ def start_copying(model: Any, layer: int) -> None:
     attention = model.model.language_model.layers[layer].self_attn
     if attention.num_key_value_groups == 1:
         attention.o_proj.weight.copy_(attention.v_proj.weight.T)
+
+
+def passed_on(model: Any, layer: int, heads: slice, states: torch.Tensor) -> torch.Tensor:
+    """What a layer's `heads` add to the position that attends to each of some states alone.
+
+    Args:
+        states: (states, width), as they come into the layer.
+
+    Returns:
+        (states, width).
+    """
+    block = model.model.language_model.layers[layer]
+    attention = block.self_attn
+    shape = (len(states), -1, attention.head_dim)
+    values = attention.v_proj(block.input_layernorm(states)).view(shape)  # (states, value heads, head width)
+    values = values.repeat_interleave(attention.num_key_value_groups, dim=1)  # (states, heads, head width)
+    chosen = torch.zeros_like(values)  # (states, heads, head width)
+    chosen[:, heads] = values[:, heads]
+    return attention.o_proj(chosen.flatten(1))

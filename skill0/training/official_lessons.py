@@ -104,6 +104,7 @@ class Renaming:
         self.kinds = {token: name for name, token in self.bare.items()}
         self.named = {token: (name, n) for name, found in self.numbers.items() for n, token in found.items()}
         self.told = {token for token, name in spellings.items() if name in (HERE, SEEN, CLOSED)}
+        self.names = tuple(sorted({*self.named, *self.kinds}))
         free = sorted(set(self.bare) - fixed)
         self.things = [name for name in free if name in known.objects and name not in places]
         self.places = [name for name in free if name in places]

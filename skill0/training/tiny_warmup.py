@@ -73,10 +73,13 @@ def warmup_digest(recipe: Recipe, section: WarmupSection, agent: AgentSettings) 
     prompts["style"] = {
         name: value for name, value in prompts["style"].items() if name not in later or value != later[name]
     }
+    learnt = {name: value for name, value in asdict(section).items() if value}
+    if not section.learning.passing_weight:
+        del learnt["learning"]["passing_weight"]
     content = {
         "environment": _told_apart(environment),
         "tiny": asdict(recipe.policy.tiny),
-        "warmup": {name: value for name, value in asdict(section).items() if value},
+        "warmup": learnt,
         # How long the run's own episodes are, and what they cost, is no part of the prompts.
         "agent": prompts,
     }

@@ -31,13 +31,13 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import nn
 
 from skill0.errors import CheckpointError, ConfigError
-from skill0.training.attention import start_copying
+from skill0.training.attention import passed_on, start_copying
 from skill0.training.checkpoints import checkpoint_bytes, newest_checkpoint, require_space, staged
 from skill0.training.lesson_losses import Loss, lesson_losses, loss_counts
 from skill0.training.searching_expert import kind
 from skill0.training.timetable import Timetable
 from skill0.training.turn_batching import length_sorted_batches, turn_length
-from skill0.training.warmup_losses import FactNamer
+from skill0.training.warmup_losses import FactNamer, passing_loss
 
 if TYPE_CHECKING:
     from skill0.training.demonstrations import Demonstrations
@@ -99,6 +99,9 @@ class WarmupSettings:
             Weight of choosing as freely as a blind search does.
         naming_weight (`float`, *optional*, defaults to `1.0`):
             Weight of naming the fact at its place on the page.
+        passing_weight (`float`, *optional*, defaults to `0.0`):
+            Weight of passing on whatever name the copying heads attend to, of all names in every step. Only
+            for worlds whose lessons are told with other names (the almanac, official games).
         save_every (`int`, *optional*, defaults to `200`):
             Steps between checkpoints.
         seed (`int`, *optional*, defaults to `0`):
@@ -129,6 +132,7 @@ class WarmupSettings:
     sighting_weight: float = 0.1
     choice_weight: float = 0.3
     naming_weight: float = 1.0
+    passing_weight: float = 0.0
     save_every: int = 200
     seed: int = 0
 
@@ -262,6 +266,11 @@ class Warmup:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(settings.seed)
             self.namer = FactNamer(model.get_input_embeddings().weight.shape[1]).to(model.device)
+        if settings.passing_weight and self.timetable.renaming is None:
+            raise ConfigError(
+                "warm-up: passing_weight is set, but lessons of this world are not told with other names; "
+                "leave it 0"
+            )
         self.parameters = [*model.parameters(), *self.namer.parameters()]
         self.optimizer = _optimizer(self.parameters, settings)
         self.step = 0
@@ -290,6 +299,10 @@ class Warmup:
                 attentions=self.settings.supervises_attention,
             )
             self._backward(found, loss_counts(batch), totals, measured)
+        if self.settings.passing_weight:
+            loss = self._passing()
+            (self.settings.passing_weight * loss).backward()
+            measured["passing"] = loss.item()
         torch.nn.utils.clip_grad_norm_(self.parameters, self.settings.max_grad_norm)
         for group in self.optimizer.param_groups:
             group["lr"] = self.settings.learning_rate_at(self.step)
@@ -312,6 +325,18 @@ class Warmup:
             if loss.right is not None:
                 measured[f"{name} right"] = measured.get(f"{name} right", 0.0) + share * loss.right
         total.backward()
+
+    def _passing(self) -> torch.Tensor:
+        """Each name into the place of another one, by the middle layer's copying heads alone."""
+        assert self.timetable.renaming is not None
+        model = self.model
+        names = torch.tensor(self.timetable.renaming.names, device=model.device)  # (names,)
+        states = model.get_input_embeddings()(names)  # (names, width)
+        layers, heads = model.model.language_model.layers, model.config.get_text_config().num_attention_heads
+        passed = passed_on(model, len(layers) // 2, slice(heads // 2, heads), states)  # (names, width)
+        others = states.roll(1 + self.step % (len(names) - 1), dims=0)  # (names, width)
+        into = model.model.language_model.norm(others + passed)  # (names, width)
+        return passing_loss(into, model.lm_head.weight, names)
 
     def _record(self, measured: dict[str, float], seconds: float, cpu_seconds: float) -> None:
         self.report.steps = self.step

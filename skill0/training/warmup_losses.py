@@ -65,6 +65,17 @@ def naming_loss(
     return (functional.cross_entropy(key_logits, keys) + functional.cross_entropy(value_logits, values)) / 2
 
 
+def passing_loss(states: torch.Tensor, embeddings: torch.Tensor, names: torch.Tensor) -> torch.Tensor:
+    """Mean cross-entropy of a name that was copied, from the state that it was copied into.
+
+    Args:
+        states: (names, width), normalised as the model's last states are.
+        embeddings: (vocabulary, width), the output embeddings.
+        names: int64 (names,), token ids.
+    """
+    return functional.cross_entropy(states @ embeddings.T, names)
+
+
 class FactNamer(nn.Module):
     """Two linear maps from a hidden state to the embeddings of a fact's key and value. Thrown away after the
     warm-up."""

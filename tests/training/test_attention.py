@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from classroom import pupil
 
-from skill0.training.attention import attention_inputs, start_copying
+from skill0.training.attention import attention_inputs, passed_on, start_copying
 
 
 def test_the_weights_are_those_of_the_eager_implementation():
@@ -46,3 +46,18 @@ def test_a_layer_that_starts_copying_passes_on_what_it_attends_to():
     assert likeness().mean().abs() < 0.2
     start_copying(model, 1)
     assert likeness().min() > 0.3
+
+
+def test_what_heads_pass_on_is_the_output_of_attention_to_one_state_alone():
+    model, _ = pupil()
+    block = model.model.language_model.layers[1]
+    states = torch.randn(5, block.self_attn.v_proj.in_features, generator=torch.Generator().manual_seed(0))
+    # Five sequences of one token each: a softmax over one position is 1, whatever is asked.
+    still = torch.zeros(5, 1, block.self_attn.head_dim)
+    with torch.no_grad():
+        alone, _ = block.self_attn(
+            block.input_layernorm(states)[:, None], position_embeddings=(still + 1, still)
+        )  # (sequences, 1, width)
+        halves = [passed_on(model, 1, heads, states) for heads in (slice(0, 2), slice(2, 4))]
+    torch.testing.assert_close(halves[0] + halves[1], alone[:, 0])
+    assert not torch.allclose(halves[0], alone[:, 0], atol=1e-3)

@@ -138,6 +138,12 @@ def test_lessons_that_nobody_demonstrated_are_refused(tmp_path):
         warm_up(model, processor, only_plain, SETTINGS, tmp_path, progress=False)
 
 
+def test_names_are_passed_on_only_where_lessons_are_told_with_others(tmp_path):
+    model, processor = pupil()
+    with pytest.raises(ConfigError, match="not told with other names"):
+        Warmup(model, processor, demonstrations(), replace(SETTINGS, passing_weight=1.0), tmp_path)
+
+
 def test_the_learning_rate_rises_stays_and_falls():
     settings = WarmupSettings(reading_steps=0, acting_steps=100, ramp_steps=10, decay=0.5, learning_rate=1.0)
     assert settings.learning_rate_at(0) == pytest.approx(0.1)

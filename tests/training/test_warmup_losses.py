@@ -13,6 +13,7 @@ from skill0.training.warmup_losses import (
     choice_loss,
     imitation_loss,
     naming_loss,
+    passing_loss,
 )
 
 
@@ -54,3 +55,11 @@ def test_naming_asks_a_state_for_key_and_value_by_their_embeddings():
     # The key is token 0: ln 4/3. The value is token 1: ln 4.
     loss = naming_loss(states, namer, embeddings, torch.tensor([0]), torch.tensor([1]))
     assert loss.item() == pytest.approx((math.log(4 / 3) + math.log(4)) / 2)
+
+
+def test_a_name_that_was_passed_on_is_the_one_its_state_resembles_most():
+    embeddings = torch.eye(3)
+    # softmax (2, 1, 1) / 4 for name 0, which costs ln 2; name 2's state says nothing: ln 3.
+    states = torch.tensor([[math.log(2), 0.0, 0.0], [0.0, 0.0, 0.0]])
+    loss = passing_loss(states, embeddings, torch.tensor([0, 2]))
+    assert loss.item() == pytest.approx((math.log(2) + math.log(3)) / 2)
