@@ -28,8 +28,8 @@ from skill0.envs.search.almanac.status import page_shown
 from skill0.envs.search.projection import ANSWER, SEARCH, read_action, tagged
 from skill0.training.searching_expert import ANYWHERE, HERE, Choice, SearchingExpert, facts_of
 
-_NOTED = re.compile(r"noted: (?P<country>[^|,]+?)(?: rank \d+ in (?P<section>[a-z]+))?(?: \||$)")
-_BOTH = re.compile(r"noted: ([^|,]+) rank (\d+), ([^|,]+) rank (\d+)")
+_NOTED = re.compile(r"noted: (?:rank \d+ )?(?P<country>[^|,]+?)(?: in (?P<section>[a-z]+))?(?: \||$)")
+_BOTH = re.compile(r"noted: rank (\d+) ([^|,]+), rank (\d+) ([^|,]+?) \|")
 _UNREAD = re.compile(r"unread: ([^|]+)")
 
 
@@ -86,7 +86,7 @@ def _compare(
 ) -> Choice:
     assert asked.pair is not None
     if both := _BOTH.search(status):
-        ranks = {both[1]: int(both[2]), both[3]: int(both[4])}
+        ranks = {both[2]: int(both[1]), both[4]: int(both[3])}
         return SearchChoice(asked.relation, HERE, tagged(ANSWER, min(ranks, key=lambda name: ranks[name])))
     if noted is None:
         return _look(asked.relation, asked.pair[0], facts, status, seed)

@@ -7,12 +7,13 @@ read ("unread: ..."), and the page shown ("see: ..."):
 - before the query's section a glance goes to the thought, where it was named; a section that was drawn at
   random is a free choice of those not read;
 - names (relations, countries, values, ranks) are copied from the question or from what was noted; an answer
-  from the page shown, right behind its relation;
+  from the page shown, right behind its relation, or from what was noted, if two countries are compared;
 - before the reason, attention is due to the relation on the page shown, or to the second of two figures
   noted; to the prompt's first token where neither is told.
 
-*Copied out.* Beside the pages of skills, pages of the book with values drawn at random are copied out: what
-stands behind a relation is written as it stands there.
+*Drills.* Beside the pages of skills, pages of the book with values drawn at random are copied out: what
+stands behind a relation is written as it stands there. And made-up figures of two countries are compared,
+lest the few comparisons that were demonstrated be known by heart.
 
 *Told anew.* A policy that saw a name five times cannot be relied upon to copy it. So every lesson is told
 with other countries, values and ranks, drawn anew each time (ranks keep their order): what is imitated is how
@@ -28,7 +29,14 @@ from typing import Any
 
 from skill0.agent.policy import PolicyInput
 from skill0.agent.settings import AgentSettings
-from skill0.envs.search.almanac.book import SECTIONS
+from skill0.context.prompts import PromptFields, fill
+from skill0.envs.search.almanac.book import RELATIONS, SECTIONS, page_title
+from skill0.envs.search.almanac.status import AlmanacStatus
+from skill0.envs.search.information import information
+from skill0.envs.search.projection import ANSWER, tagged
+from skill0.envs.search.questions import COMPARE
+from skill0.retrieval import Passage
+from skill0.training.almanac_expert import SearchChoice
 from skill0.training.lessons import READING_REQUEST, Lesson, LessonWriter, lesson_turn
 from skill0.training.searching_expert import HERE, Choice, kind
 
@@ -40,8 +48,8 @@ _ASKED = ("", "noted")  # the prompt's first part, the question, has no label
 
 
 class AlmanacLessonWriter(LessonWriter):
-    """Writes lessons with the marks above; `names` are the almanac's single tokens, `relations` and
-    `values` those of them that a page tells."""
+    """Writes lessons with the marks above; `names` are the almanac's single tokens, `relations`,
+    `values` and `countries` those of them that a page tells."""
 
     unsearched = "unread"
 
@@ -53,16 +61,39 @@ class AlmanacLessonWriter(LessonWriter):
         names: Sequence[str],
         relations: Sequence[str],
         values: Sequence[str],
+        countries: Sequence[str],
     ) -> None:
         super().__init__(processor, encoder, agent)
-        self._names = frozenset(names)
+        self._names, self._countries = frozenset(names), sorted(countries)
         self._relations, self._values = sorted(relations), sorted(set(values))
 
     def drills(self, count: int, draw: random.Random) -> list[Lesson]:
-        """So many pages of the book to be copied out, relation by relation, with values drawn at random."""
-        return [self._drill(draw) for _ in range(count)]
+        """So many pages of the book to be copied out, and as many comparisons; drawn at random."""
+        return [
+            *(self._page_to_copy(draw) for _ in range(count)),
+            *(self._comparison(draw) for _ in range(count)),
+        ]
 
-    def _drill(self, draw: random.Random) -> Lesson:
+    def _comparison(self, draw: random.Random) -> Lesson:
+        """The last turn of a question that compares: both figures are noted, the second page is shown."""
+        relation, section = draw.choice(RELATIONS[COMPARE]), draw.choice(SECTIONS)
+        pair = draw.sample(self._countries, 2)
+        ranks = draw.sample(range(1, len(self._countries) + 1), 2)
+        question = f"Which has the larger {relation}, {pair[0]} or {pair[1]}?"
+        status, shown = AlmanacStatus(question), ""
+        for country, rank in draw.sample(list(zip(pair, ranks, strict=True)), 2):
+            title = page_title(section, country)
+            page = Passage(title, f'"{title}"\n{country}. {relation}: rank {rank}')
+            shown = information([page], "plain")
+            status.update(shown)
+        fields = PromptFields(question, shown, status=str(status))
+        prompt = PolicyInput(
+            *fill(self.agent.prompt_template, fields), self.renderer.page([], self.agent.style)
+        )
+        winner = pair[ranks[1] < ranks[0]]
+        return self._action_lesson(prompt, SearchChoice(relation, HERE, tagged(ANSWER, winner)), {})
+
+    def _page_to_copy(self, draw: random.Random) -> Lesson:
         relations = draw.sample(self._relations, _DRILLED)
         told = dict(zip(relations, draw.sample(self._values, _DRILLED), strict=True))
         text = "; ".join(f"{relation}: {value}" for relation, value in told.items())
@@ -115,7 +146,8 @@ class AlmanacLessonWriter(LessonWriter):
             told = [n for n in named if parts[n] == _SHOWN and prompt_ids[n - 2] == key]
             if answered and token != key and told:
                 named = told
-            sources = tuple(place for place in named if parts[place] in _ASKED)
+            compared = answered and token != key and not told
+            sources = tuple(place for place in named if parts[place] in (("noted",) if compared else _ASKED))
             # Sections that were not noted come from the page of skills, or from the thought.
             if not sources and self._spelling(token) not in SECTIONS:
                 sources = tuple(named)

@@ -234,11 +234,19 @@ class AlmanacWorld:
         return AlmanacExpert()
 
     def writer(self, processor: Any, encoder: Any, agent: AgentSettings) -> LessonWriter:
-        from skill0.envs.search.almanac.book import true_arrangement
+        from skill0.envs.search.almanac.book import open_book, true_arrangement
         from skill0.training.almanac_lessons import AlmanacLessonWriter
 
         relations = tuple(true_arrangement())
-        return AlmanacLessonWriter(processor, encoder, agent, self.names(), relations, self._values())
+        return AlmanacLessonWriter(
+            processor,
+            encoder,
+            agent,
+            self.names(),
+            relations,
+            self._values(),
+            open_book(self.settings).countries,
+        )
 
     def renaming(self, tokenizer: Any) -> AlmanacRenaming:
         from skill0.envs.search.almanac.book import open_book

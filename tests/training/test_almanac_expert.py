@@ -104,6 +104,30 @@ def test_marks_point_at_what_the_reply_copies(shown, processor):
     assert looked_up >= 16
 
 
+def test_a_drill_compares_two_made_up_figures(processor):
+    """The name with the smaller rank is the answer, and is copied from where it stands with its rank."""
+    writer = WORLD.writer(processor, PromptEncoder(processor), AGENT)
+    drills = writer.drills(20, random.Random(0))
+    compared = [lesson for lesson in drills if "<answer>" in lesson.turn.reply]
+    assert len(compared) == len(drills) / 2
+    firsts = 0
+    for lesson in compared:
+        ids = (*lesson.turn.prompt_ids, *lesson.turn.completion_ids)
+        text = processor.tokenizer.decode(lesson.turn.prompt_ids)
+        noted = text.partition("noted: ")[2].partition(" |")[0].split(", ")
+        ranks = {name: int(rank) for _, rank, name in (part.split(" ", 2) for part in noted)}
+        answer = min(ranks, key=lambda name: ranks[name])
+        assert f"<answer>{answer}</answer>" in lesson.turn.reply
+        (source,) = next(
+            sources
+            for query, sources in lesson.copies
+            if ids[query + 1] == processor.tokenizer(answer, add_special_tokens=False)["input_ids"][0]
+        )
+        assert processor.tokenizer.decode([ids[source - 2]]) == f"rank {ranks[answer]}"
+        firsts += answer == next(iter(ranks))
+    assert 0 < firsts < len(compared)
+
+
 def test_a_lesson_told_anew_keeps_sections_marks_and_the_order_of_ranks(shown, processor):
     writer = WORLD.writer(processor, PromptEncoder(processor), AGENT)
     renaming = WORLD.renaming(processor.tokenizer)
@@ -114,7 +138,7 @@ def test_a_lesson_told_anew_keeps_sections_marks_and_the_order_of_ranks(shown, p
         assert replace(told, turn=lesson.turn) == lesson
         text = processor.tokenizer.decode(told.turn.prompt_ids)
         noted = text.partition("noted: ")[2].partition(" |")[0].split(", ")
-        ranks = {name: int(rank) for name, rank in (part.rsplit(" rank ", 1) for part in noted)}
+        ranks = {name: int(rank) for _, rank, name in (part.split(" ", 2) for part in noted)}
         answer = processor.tokenizer.decode(told.turn.completion_ids).partition("<answer>")[2]
         assert answer.partition("</answer>")[0] == min(ranks, key=lambda name: ranks[name])
 

@@ -123,9 +123,9 @@ def test_status_notes_the_country_that_was_found():
 def test_status_notes_the_first_of_two_figures_and_then_both():
     status = AlmanacStatus("Which has the larger area, Japan or Peru?")
     status.update("<information>Doc 1(Title: economy of Peru) Peru. area: rank 12</information>")
-    assert str(status).startswith("noted: Peru rank 12 in economy | unread: communications, emblems")
+    assert str(status).startswith("noted: rank 12 Peru in economy | unread: communications, emblems")
     status.update("<information>Doc 1(Title: economy of Japan) Japan. area: rank 30</information>")
-    assert str(status).startswith("noted: Peru rank 12, Japan rank 30 | unread")
+    assert str(status).startswith("noted: rank 12 Peru, rank 30 Japan | unread")
 
 
 def test_status_notes_no_answer():

@@ -1,11 +1,12 @@
 """What an attentive reader of an episode knows, in one line, kept from the observations alone.
 
     noted: Japan                            the country with the capital that was asked about
-    noted: Japan rank 12 in geography       the first of two figures that are compared, then both:
-    noted: Japan rank 12, Peru rank 3
+    noted: rank 12 Japan in geography       the first of two figures that are compared, then both:
+    noted: rank 12 Japan, rank 3 Peru
     unread: economy, energy, ...            sections that no page was read of, of any country
 
-A page that tells the answer itself is not noted: it is there to be read.
+A page that tells the answer itself is not noted: it is there to be read. Figures come before names: a model
+that reads from left to right knows at a name what was noted of it.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ class AlmanacStatus:
             if asked.pair and country in asked.pair and asked.relation in told:
                 self._figures[country] = told[asked.relation]
                 where = f" in {section}" if len(self._figures) == 1 else ""
-                self._noted = ", ".join(f"{name} {rank}" for name, rank in self._figures.items()) + where
+                self._noted = ", ".join(f"{rank} {name}" for name, rank in self._figures.items()) + where
 
     def __str__(self) -> str:
         noted = [f"noted: {self._noted}"] if self._noted else []
