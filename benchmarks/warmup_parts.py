@@ -1,6 +1,6 @@
 """What each part of the warm-up brings: the same warm-up without it, and with other prompts, side by side.
 
-    python benchmarks/warmup_parts.py                               # every form, some six minutes each
+    python benchmarks/warmup_parts.py                               # every form, ten minutes to an hour each
     python benchmarks/warmup_parts.py whole no_copying              # only these
     python benchmarks/warmup_parts.py --report --markdown --json warmup_parts.json   # of those played so far
 

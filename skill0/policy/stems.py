@@ -65,9 +65,7 @@ class Stems:
     next_position: torch.Tensor
     rests: Sequence[Sequence[int]]
 
-    def followed_by(
-        self, tails: Sequence[Sequence[int]], pad_token_id: int, *, left: bool
-    ) -> dict[str, torch.Tensor | Any]:
+    def followed_by(self, tails: Sequence[Sequence[int]], pad_token_id: int, *, left: bool) -> dict[str, Any]:
         """Keyword arguments of the model for what follows each stem, padded `left` or right."""
         device = self.mask.device
         ids, mask = (part.to(device) for part in padded(tails, pad_token_id, left=left))  # (rows, columns)

@@ -30,12 +30,12 @@ from typing import Any
 from skill0.agent.policy import PolicyInput
 from skill0.agent.settings import AgentSettings
 from skill0.context.prompts import PromptFields, fill
-from skill0.envs.search.almanac.book import RELATIONS, SECTIONS, page_title
+from skill0.envs.search.almanac.book import RELATIONS, SECTIONS, page
+from skill0.envs.search.almanac.questions import comparison
 from skill0.envs.search.almanac.status import AlmanacStatus
 from skill0.envs.search.information import information
 from skill0.envs.search.projection import ANSWER, tagged
 from skill0.envs.search.questions import COMPARE
-from skill0.retrieval import Passage
 from skill0.training.almanac_expert import SearchChoice
 from skill0.training.lessons import READING_REQUEST, Lesson, LessonWriter, lesson_turn
 from skill0.training.searching_expert import HERE, Choice, kind
@@ -79,12 +79,10 @@ class AlmanacLessonWriter(LessonWriter):
         relation, section = draw.choice(RELATIONS[COMPARE]), draw.choice(SECTIONS)
         pair = draw.sample(self._countries, 2)
         ranks = draw.sample(range(1, len(self._countries) + 1), 2)
-        question = f"Which has the larger {relation}, {pair[0]} or {pair[1]}?"
+        question = comparison(relation, *pair)
         status, shown = AlmanacStatus(question), ""
         for country, rank in draw.sample(list(zip(pair, ranks, strict=True)), 2):
-            title = page_title(section, country)
-            page = Passage(title, f'"{title}"\n{country}. {relation}: rank {rank}')
-            shown = information([page], "plain")
+            shown = information([page(section, country, [f"{relation}: rank {rank}"])], "plain")
             status.update(shown)
         fields = PromptFields(question, shown, status=str(status))
         prompt = PolicyInput(
@@ -144,10 +142,11 @@ class AlmanacLessonWriter(LessonWriter):
                 continue
             named = [place for place, other in enumerate(prompt_ids) if other == token]
             told = [n for n in named if parts[n] == _SHOWN and prompt_ids[n - 2] == key]
-            if answered and token != key and told:
+            answer = answered and token != key
+            if answer and told:
                 named = told
-            compared = answered and token != key and not told
-            sources = tuple(place for place in named if parts[place] in (("noted",) if compared else _ASKED))
+            asked = ("noted",) if answer else _ASKED
+            sources = tuple(place for place in named if parts[place] in asked)
             # Sections that were not noted come from the page of skills, or from the thought.
             if not sources and self._spelling(token) not in SECTIONS:
                 sources = tuple(named)

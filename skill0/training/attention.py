@@ -76,6 +76,16 @@ def attention_inputs(model: Any, layers: Iterable[int]) -> Iterator[dict[int, At
             handle.remove()
 
 
+def middle_layer(model: Any) -> int:
+    """The layer that looks facts up and copies names."""
+    return len(model.model.language_model.layers) // 2
+
+
+def halves(heads: int) -> tuple[slice, slice]:
+    """A layer's heads in two: those of the middle layer that look up, and those that copy."""
+    return slice(0, heads // 2), slice(heads // 2, heads)
+
+
 @torch.no_grad()
 def start_copying(model: Any, layer: int) -> None:
     """Start a layer's attention as one that passes on what it attends to: each head's output map becomes the

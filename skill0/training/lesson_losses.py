@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from skill0.policy.stems import image_inputs
-from skill0.training.attention import AttentionInputs, attention_inputs
+from skill0.training.attention import AttentionInputs, attention_inputs, halves, middle_layer
 from skill0.training.lessons import Lesson
 from skill0.training.turn_batching import collate_turns
 from skill0.training.warmup_losses import FactNamer, attention_loss, choice_loss, imitation_loss, naming_loss
@@ -59,7 +59,7 @@ def lesson_losses(
     )
     width = batch["prompt_ids"].shape[1]
     mask = torch.cat([batch["prompt_mask"], batch["completion_mask"]], dim=1)  # (turns, tokens)
-    middle = len(model.model.language_model.layers) // 2
+    middle = middle_layer(model)
     layers = {0, middle - 1, middle} if attentions else set()
     with attention_inputs(model, layers) as inputs:
         output = model.model(
@@ -154,8 +154,7 @@ def _attention_losses(
     """Half of the middle layer's heads look facts up, the others copy; half of the first layer's glance; half
     of the layer's before the middle look for what is wanted."""
     middle, tokens = max(inputs), mask.shape[1]
-    heads = inputs[middle].module.num_heads
-    first, second = slice(0, heads // 2), slice(heads // 2, heads)
+    first, second = halves(inputs[middle].module.num_heads)
     found = {}
     if len(marks.query):
         weights = inputs[middle].weights(mask, marks.row, marks.query, first)  # (facts, heads, tokens)

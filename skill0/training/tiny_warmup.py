@@ -68,14 +68,10 @@ def warmup_digest(recipe: Recipe, section: WarmupSection, agent: AgentSettings) 
     policy's shape, what is demonstrated and how it is learnt, and the prompts."""
     environment = recipe.as_dict()["environment"]
     prompts = asdict(replace(agent, max_steps=1, invalid_action_penalty=0.0))
-    # Settings that came later leave the digest as it was where they change nothing.
-    later = {"joiner": None, "compression": "atlas", "shrink": 1.0}
-    prompts["style"] = {
-        name: value for name, value in prompts["style"].items() if name not in later or value != later[name]
-    }
     learnt = {name: value for name, value in asdict(section).items() if value}
-    if not section.learning.passing_weight:
-        del learnt["learning"]["passing_weight"]
+    # Settings that came later leave the digest as it was where they change nothing.
+    prompts["style"] = _but(prompts["style"], {"joiner": None, "compression": "atlas", "shrink": 1.0})
+    learnt["learning"] = _but(learnt["learning"], {"passing_weight": 0.0})
     content = {
         "environment": _told_apart(environment),
         "tiny": asdict(recipe.policy.tiny),
@@ -84,6 +80,13 @@ def warmup_digest(recipe: Recipe, section: WarmupSection, agent: AgentSettings) 
         "agent": prompts,
     }
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
+def _but(settings: dict[str, Any], unchanged: dict[str, Any]) -> dict[str, Any]:
+    """The settings without those that have these values."""
+    return {
+        name: value for name, value in settings.items() if name not in unchanged or value != unchanged[name]
+    }
 
 
 def _told_apart(environment: dict[str, Any]) -> Any:

@@ -31,7 +31,7 @@ from safetensors.torch import load_file, load_model, save_file, save_model
 from torch import nn
 
 from skill0.errors import CheckpointError, ConfigError
-from skill0.training.attention import passed_on, start_copying
+from skill0.training.attention import halves, middle_layer, passed_on, start_copying
 from skill0.training.checkpoints import checkpoint_bytes, newest_checkpoint, require_space, staged
 from skill0.training.lesson_losses import Loss, lesson_losses, loss_counts
 from skill0.training.searching_expert import kind
@@ -260,7 +260,7 @@ class Warmup:
         if new:
             relate_names(model, processor.tokenizer)
             if self.timetable.renaming is not None:
-                start_copying(model, len(model.model.language_model.layers) // 2)
+                start_copying(model, middle_layer(model))
         self.pad_id: int = processor.tokenizer.pad_token_id
         self.image_id: int = processor.image_token_id
         with torch.random.fork_rng(devices=[]):
@@ -332,8 +332,8 @@ class Warmup:
         model = self.model
         names = torch.tensor(self.timetable.renaming.names, device=model.device)  # (names,)
         states = model.get_input_embeddings()(names)  # (names, width)
-        layers, heads = model.model.language_model.layers, model.config.get_text_config().num_attention_heads
-        passed = passed_on(model, len(layers) // 2, slice(heads // 2, heads), states)  # (names, width)
+        _, copying = halves(model.config.get_text_config().num_attention_heads)
+        passed = passed_on(model, middle_layer(model), copying, states)  # (names, width)
         others = states.roll(1 + self.step % (len(names) - 1), dims=0)  # (names, width)
         into = model.model.language_model.norm(others + passed)  # (names, width)
         return passing_loss(into, model.lm_head.weight, names)

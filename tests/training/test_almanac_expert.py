@@ -104,6 +104,13 @@ def test_marks_point_at_what_the_reply_copies(shown, processor):
     assert looked_up >= 16
 
 
+def noted_ranks(processor, lesson) -> dict[str, int]:
+    """The figures that a prompt notes, by country, in their order."""
+    text = processor.tokenizer.decode(lesson.turn.prompt_ids)
+    noted = text.partition("noted: ")[2].partition(" |")[0].split(", ")
+    return {name: int(rank) for _, rank, name in (part.split(" ", 2) for part in noted)}
+
+
 def test_a_drill_compares_two_made_up_figures(processor):
     """The name with the smaller rank is the answer, and is copied from where it stands with its rank."""
     writer = WORLD.writer(processor, PromptEncoder(processor), AGENT)
@@ -113,9 +120,7 @@ def test_a_drill_compares_two_made_up_figures(processor):
     firsts = 0
     for lesson in compared:
         ids = (*lesson.turn.prompt_ids, *lesson.turn.completion_ids)
-        text = processor.tokenizer.decode(lesson.turn.prompt_ids)
-        noted = text.partition("noted: ")[2].partition(" |")[0].split(", ")
-        ranks = {name: int(rank) for _, rank, name in (part.split(" ", 2) for part in noted)}
+        ranks = noted_ranks(processor, lesson)
         answer = min(ranks, key=lambda name: ranks[name])
         assert f"<answer>{answer}</answer>" in lesson.turn.reply
         (source,) = next(
@@ -136,9 +141,7 @@ def test_a_lesson_told_anew_keeps_sections_marks_and_the_order_of_ranks(shown, p
     for seed in range(20):
         told = renaming(lesson, random.Random(seed))
         assert replace(told, turn=lesson.turn) == lesson
-        text = processor.tokenizer.decode(told.turn.prompt_ids)
-        noted = text.partition("noted: ")[2].partition(" |")[0].split(", ")
-        ranks = {name: int(rank) for _, rank, name in (part.split(" ", 2) for part in noted)}
+        ranks = noted_ranks(processor, told)
         answer = processor.tokenizer.decode(told.turn.completion_ids).partition("<answer>")[2]
         assert answer.partition("</answer>")[0] == min(ranks, key=lambda name: ranks[name])
 

@@ -87,34 +87,12 @@ def test_values_and_gradients_are_those_of_trls_pass(policy) -> None:
     assert all(gradient.abs().sum() > 0 for name, gradient in found[0][2].items() if "bias" not in name)
 
 
-def test_equal_turns_are_one_row_and_equal_pages_one_stem(policy) -> None:
+def passes_over(policy, turns: list[Any]) -> list[torch.Size]:
+    """(rows, columns) of the backbone's passes: over stems, then over what follows them."""
     model, encoder = policy
-    seen = []
+    seen: list[torch.Size] = []
     hook = model.model.register_forward_pre_hook(
-        lambda module, args, kwargs: seen.append(len(kwargs["input_ids"])), with_kwargs=True
-    )
-    try:
-        shared_logprobs(
-            model, turns_of(encoder), temperature=1.0,
-            pad_token_id=encoder.pad_token_id, image_token_id=encoder.image_token_id,
-        )  # fmt: skip
-    finally:
-        hook.remove()
-    assert seen == [3, 5]  # stems: "mug", "pan", none; six turns, of which two are equal
-
-
-def test_completions_stand_right_behind_their_prompts(policy) -> None:
-    """A short prompt with a long reply and the other way round: neither is padded to both lengths."""
-    model, encoder = policy
-    shown = page("mug")
-    short, long = (encoder.encode(PolicyInput("", "fridge 1 " * n, shown, seed=0)) for n in (1, 4))
-    turns: list[Any] = [
-        BareTurn(short, tuple(range(260, 260 + len(long) - len(short))), shown),
-        BareTurn(long, (260,), shown),
-    ]
-    columns = []
-    hook = model.model.register_forward_pre_hook(
-        lambda module, args, kwargs: columns.append(kwargs["input_ids"].shape[1]), with_kwargs=True
+        lambda module, args, kwargs: seen.append(kwargs["input_ids"].shape), with_kwargs=True
     )
     try:
         shared_logprobs(
@@ -123,6 +101,23 @@ def test_completions_stand_right_behind_their_prompts(policy) -> None:
         )  # fmt: skip
     finally:
         hook.remove()
+    return seen
+
+
+def test_equal_turns_are_one_row_and_equal_pages_one_stem(policy) -> None:
+    seen = [rows for rows, _ in passes_over(policy, turns_of(policy[1]))]
+    assert seen == [3, 5]  # stems: "mug", "pan", none; six turns, of which two are equal
+
+
+def test_completions_stand_right_behind_their_prompts(policy) -> None:
+    """A short prompt with a long reply and the other way round: neither is padded to both lengths."""
+    encoder, shown = policy[1], page("mug")
+    short, long = (encoder.encode(PolicyInput("", "fridge 1 " * n, shown, seed=0)) for n in (1, 4))
+    turns: list[Any] = [
+        BareTurn(short, tuple(range(260, 260 + len(long) - len(short))), shown),
+        BareTurn(long, (260,), shown),
+    ]
+    columns = [columns for _, columns in passes_over(policy, turns)]
     stem = stem_length(long, encoder.image_token_id)
     assert columns == [stem, len(long) - stem + 1]
 

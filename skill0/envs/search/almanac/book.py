@@ -12,7 +12,7 @@ task type, so that withdrawing a skill file costs the questions of its type alon
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import TypeAlias
@@ -94,10 +94,15 @@ class Book:
                     for relation in sorted(arrangement)
                     if arrangement[relation] == section and self.told(country, relation)
                 ]
-                title = page_title(section, country)
-                # Named twice, a country's own page comes before one that tells of it as another's customer.
-                pages.append(Passage(title, f'"{title}"\n{country}. {"; ".join(told) or "nothing"}'))
+                pages.append(page(section, country, told))
         return pages
+
+
+def page(section: str, country: str, told: Sequence[str]) -> Passage:
+    """The page of a country's section; `told` are facts such as "area: rank 3"."""
+    title = page_title(section, country)
+    # Named twice, a country's own page comes before one that tells of it as another's customer.
+    return Passage(title, f'"{title}"\n{country}. {"; ".join(told) or "nothing"}')
 
 
 def page_title(section: str, country: str) -> str:

@@ -82,6 +82,11 @@ def read_question(text: str) -> Asked:
     raise ConfigError(f"{text!r} is no question to the almanac")
 
 
+def comparison(relation: str, first: str, second: str) -> str:
+    """The question which of two countries has the larger figure."""
+    return f"Which has the larger {relation}, {first} or {second}?"
+
+
 def all_questions(book: Book) -> dict[str, list[Question]]:
     """Every question by task type, in a fixed order. Each has one answer."""
     found: dict[str, list[Question]] = {kind: [] for kind in TASK_TYPES}
@@ -110,7 +115,7 @@ def _compared(book: Book, relation: str) -> list[Question]:
         ranks = book.ranks[first][relation], book.ranks[second][relation]
         if abs(ranks[0] - ranks[1]) >= _MARGIN:
             answer = first if ranks[0] < ranks[1] else second
-            text = f"Which has the larger {relation}, {first} or {second}?"
+            text = comparison(relation, first, second)
             questions.append(Question(f"{relation} {first} {second}", text, (answer,), SOURCE, COMPARE))
     return questions
 
