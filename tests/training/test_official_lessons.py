@@ -15,7 +15,7 @@ from skill0.policy import PromptEncoder, build_tiny_policy, lexicon_from_texts
 from skill0.training.demonstrations import VERB_PHRASES, Demonstration, Demonstrations
 from skill0.training.official_demonstrations import official_names
 from skill0.training.official_lessons import OfficialLessonWriter, Renaming
-from skill0.training.searching_expert import HERE, Choice
+from skill0.training.searching_expert import HERE, Choice, kind
 from skill0.training.timetable import Timetable
 from skill0.training.warmup import WarmupSettings
 
@@ -111,6 +111,12 @@ def test_where_nothing_depends_on_them_kinds_change_too(processor, lessons):
         assert ("sinkbasin 1" in before) == ("sinkbasin 1" in after), "named in the reply alone: number 1"
     kinds = {spelled(processor, renaming(lessons[1], random.Random(seed)))[-5] for seed in range(20)}
     assert len(kinds) > 5
+
+
+def test_names_to_pass_on_are_kinds_and_numbered_names(processor):
+    names = {processor.tokenizer.decode([token]) for token in Renaming(processor.tokenizer).names}
+    assert {"sinkbasin", "sinkbasin 1", "mug"} <= names
+    assert all(kind(name) in names or name.isalpha() for name in names)
 
 
 def test_marks_stand(lessons, processor):
