@@ -24,16 +24,19 @@ _CACHED_WORDS = 400_000
 
 def analyze(text: str) -> list[str]:
     """The terms of a text in order, repeated as they are there."""
-    return [term for word in segment(text) if (term := _term(word)) is not None]
+    return [term for word in segment(text) if (term := _known_term(word)) is not None]
 
 
-@lru_cache(maxsize=_CACHED_WORDS)
-def _term(word: str) -> str | None:
-    """The term of a word, or None for a stop word. A text is mostly words that were met before."""
+def term_of(word: str) -> str | None:
+    """The term of a word, or None for a stop word."""
     if word[-2:-1] in ("'", "\u2019", "\uff07") and word[-1] in "sS":
         word = word[:-2]
     word = word.lower() if word.isascii() else "".join(map(_lower, word))
     return None if word in STOP_WORDS else stem(word)
+
+
+# A text is mostly words that were met before.
+_known_term = lru_cache(maxsize=_CACHED_WORDS)(term_of)
 
 
 def _lower(character: str) -> str:

@@ -17,7 +17,7 @@ from __future__ import annotations
 import tempfile
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from itertools import accumulate
+from itertools import accumulate, chain
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -25,24 +25,23 @@ from typing import NamedTuple
 import numpy as np
 
 from skill0.errors import ConfigError, RetrievalError
-from skill0.retrieval.analysis import ANALYSIS_VERSION, analyze
+from skill0.retrieval.analysis import ANALYSIS_VERSION
 from skill0.retrieval.base import Hit, Passage
 from skill0.retrieval.bm25_build import (
     KIND,
     VERSION,
     build_bm25,
-    hash_terms,
     idf,
     impacts,
     weights_of_lengths,
 )
+from skill0.retrieval.bm25_vocabulary import Vocabulary
 from skill0.retrieval.passages import PassageStore
-from skill0.retrieval.storage import fact, hold, load_array, map_bytes, open_folder
+from skill0.retrieval.storage import fact, hold, load_array, open_folder
 
 # Scores are rounded to 24 bits, impacts of several mentions too: a bound must be this much wider to be safe.
 _MARGIN = 1 + 1e-6
 _SMALL = 2000  # postings that are added faster than it is found out whether they could be left out
-_KNOWN_WORDS = 50_000  # words whose numbers are remembered
 _PROBE_COST = 8  # looking one passage up in a list of postings costs as much as adding so many postings
 
 
@@ -50,6 +49,13 @@ class _Term(NamedTuple):
     number: int
     mentions: int
     bound: float  # the most it adds to a score
+
+
+class _Zeros(NamedTuple):
+    """What a search writes to, and leaves all zeros."""
+
+    scores: np.ndarray  # (passages,) float64
+    met: np.ndarray  # (passages,) uint8
 
 
 def _minus_bound(term: _Term) -> float:
@@ -87,10 +93,9 @@ class BM25Index:
                 "build it again"
             )
         self.k1, self.b = (fact(header, folder, name, float) for name in ("k1", "b"))
-        self._seed = fact(header, folder, "hash_seed", int)
         self._passages = PassageStore(folder)
-        self._hashes, self._term_starts = load_array(folder, "term_hashes"), load_array(folder, "term_starts")
-        self._terms = map_bytes(folder / "terms.bin")
+        search = self._compiled.search_hashes if self._compiled else np.searchsorted
+        self._vocabulary = Vocabulary(folder, fact(header, folder, "hash_seed", int), search)
         self._starts = load_array(folder, "posting_starts")
         self._documents, self._impacts = load_array(folder, "documents"), load_array(folder, "impacts")
         self._counts, self._lengths = load_array(folder, "counts"), load_array(folder, "lengths")
@@ -98,8 +103,7 @@ class BM25Index:
         mean_length = np.float32(fact(header, folder, "mean_length", float))
         self._length_weights = weights_of_lengths(self.k1, self.b, mean_length)
         self._idfs = idf(len(self), np.diff(self._starts))
-        self._free_scores: list[np.ndarray] = []
-        self._known: dict[str, int | None] = {}
+        self._free: list[_Zeros] = []
 
     @classmethod
     def of(
@@ -109,8 +113,8 @@ class BM25Index:
         with tempfile.TemporaryDirectory() as folder:
             build_bm25(passages, Path(folder) / "index", k1, b)
             index = cls(Path(folder) / "index", compiled)
-        hold(index)
-        hold(index._passages)
+        for owner in (index, index._passages, index._vocabulary):
+            hold(owner)
         return index
 
     def __len__(self) -> int:
@@ -128,88 +132,58 @@ class BM25Index:
         """The same as numbers of passages in the corpus's order, with float32 scores.  # (hits,), (hits,)"""
         if k < 1:
             raise ConfigError(f"k is {k}: ask for at least 1 passage")
-        mentions = [Counter(analyze(query)) for query in queries]
-        numbers = self._numbers(set().union(*mentions))
-        found = [
-            [(numbers[word], count) for word, count in words.items() if word in numbers] for words in mentions
-        ]
+        terms = self._vocabulary.numbers(queries)
         try:
-            scores = self._free_scores.pop()
+            zeros = self._free.pop()
         except IndexError:  # the first search, or another thread has it
-            scores = np.zeros(len(self))
+            zeros = _Zeros(np.zeros(len(self)), np.zeros(len(self), np.uint8))
         search = self._search_by_numpy if self._compiled is None else self._search_compiled
-        best = search(found, min(k, len(self)), scores)
-        self._free_scores.append(scores)  # all zeros again; not reached after a fault, which may leave others
+        best = search(terms, min(k, len(self)), zeros)
+        self._free.append(zeros)  # all zeros again; not reached after a fault, which may leave others
         return best
 
     def _search_by_numpy(
-        self, of_query: list[list[tuple[int, int]]], k: int, scores: np.ndarray
+        self, of_query: list[list[int]], k: int, zeros: _Zeros
     ) -> list[tuple[np.ndarray, np.ndarray]]:
-        """The best for each query, of which the terms and their mentions are given."""
+        """The best for each query, of which the terms are given."""
         best = []
         for query in of_query:
-            most = self._max_impacts[[term for term, _ in query]].tolist()
-            terms = [_Term(*pair, pair[1] * bound * _MARGIN) for pair, bound in zip(query, most, strict=True)]
+            mentions = Counter(query)
+            most = self._max_impacts[list(mentions)].tolist()
+            terms = [
+                _Term(*pair, pair[1] * bound * _MARGIN)
+                for pair, bound in zip(mentions.items(), most, strict=True)
+            ]
             terms.sort(key=_minus_bound)
-            best.append(self._passages.best(*self._score(terms, k, scores), k))
+            best.append(self._passages.best(*self._score(terms, k, zeros.scores), k))
         return best
 
     def _search_compiled(
-        self, of_query: list[list[tuple[int, int]]], k: int, scores: np.ndarray
+        self, of_query: list[list[int]], k: int, zeros: _Zeros
     ) -> list[tuple[np.ndarray, np.ndarray]]:
         assert self._compiled is not None
-        flat = np.array([pair for query in of_query for pair in query], dtype=np.int64).reshape(-1, 2)
         sizes = [len(query) for query in of_query]
-        bounds = flat[:, 1] * self._max_impacts[flat[:, 0]].astype(np.float64) * _MARGIN
-        order = np.lexsort((-bounds, np.repeat(np.arange(len(sizes)), sizes)))
-        terms, mentions = flat[order, 0], flat[order, 1].astype(np.float32)
+        most = max(sizes, default=0)
         found, best, best_scores = self._compiled.search_batch(
-            np.cumsum([0, *sizes]),
-            terms,
-            mentions,
-            mentions * self._idfs[terms],
-            bounds[order],
+            np.fromiter(chain.from_iterable(of_query), np.int64, sum(sizes)),
+            np.array(list(accumulate(sizes)), np.int64),
             k,
             self._compiled.Postings(
                 self._starts,
                 self._documents,
                 self._counts,
                 self._impacts,
+                self._max_impacts,
+                self._idfs,
                 self._lengths,
                 self._length_weights,
                 self._passages.ranks,
             ),
-            scores,
-            np.empty(len(self), dtype=np.int32),
+            zeros.met if most < 256 else np.zeros(len(self), np.min_scalar_type(most)),
+            zeros.scores,
         )
-        return [
-            (best[query, :count], best_scores[query, :count]) for query, count in enumerate(found.tolist())
-        ]
-
-    def _numbers(self, words: set[str]) -> dict[str, int]:
-        """The words that the index has, with their numbers."""
-        known = self._known
-        numbers = {word: known[word] for word in words if word in known}
-        if len(numbers) < len(words):
-            new = self._looked_up(words.difference(numbers))
-            numbers.update(new)
-            if len(known) + len(new) > _KNOWN_WORDS:
-                known = self._known = {}  # not emptied, for another thread may be reading it
-            known.update(new)
-        return {word: number for word, number in numbers.items() if number is not None}
-
-    def _looked_up(self, words: set[str]) -> dict[str, int | None]:
-        """The numbers of words, None for those that the index does not have."""
-        texts = [(word, word.encode("utf-8", "surrogatepass")) for word in words]
-        hashes = hash_terms((text for _, text in texts), self._seed)
-        places = np.searchsorted(self._hashes, hashes).tolist()
-        numbers: dict[str, int | None] = dict.fromkeys(words)
-        for (word, text), place in zip(texts, places, strict=True):
-            if place < len(self._hashes):
-                first, last = self._term_starts[place : place + 2].tolist()
-                if self._terms[first:last] == text:
-                    numbers[word] = place
-        return numbers
+        counts = enumerate(found.tolist())
+        return [(best[query, :count], best_scores[query, :count]) for query, count in counts]
 
     def _num_postings(self, term: _Term) -> int:
         first, last = self._starts[term.number : term.number + 2].tolist()

@@ -21,11 +21,11 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
-import xxhash
 
 from skill0.errors import ConfigError, RetrievalError
 from skill0.retrieval.analysis import ANALYSIS_VERSION, analyze
 from skill0.retrieval.base import Passage
+from skill0.retrieval.bm25_vocabulary import hash_terms
 from skill0.retrieval.lucene_lengths import LENGTHS, encode_lengths
 from skill0.retrieval.passages import PassageWriter
 from skill0.retrieval.storage import load_array, new_array, new_folder
@@ -102,10 +102,6 @@ def impacts(weight: np.ndarray | np.float32, counts: np.ndarray, length_weights:
     one = np.float32(1)
     scores = weight - weight / (one + counts.astype(np.float32) * length_weights)
     return np.maximum(scores, np.finfo(np.float32).smallest_subnormal)
-
-
-def hash_terms(terms: Iterable[bytes], seed: int) -> np.ndarray:
-    return np.fromiter((xxhash.xxh64_intdigest(term, seed) for term in terms), dtype=np.uint64)
 
 
 class _Chunks:

@@ -46,11 +46,16 @@ def _longest_first(suffixes: Iterable[str]) -> re.Pattern[str]:
 
 
 _SUFFIX_2, _SUFFIX_3, _SUFFIX_4 = map(_longest_first, (_STEP_2, _STEP_3, _STEP_4.split()))
+# What words end with that a step may change; every fifth word of English ends otherwise. Of steps 1 and 5: s,
+# ed, ing, y, e, ll.
+_LAST_LETTERS = frozenset(suffix[-1] for suffix in (*_STEP_2, *_STEP_3, *_STEP_4.split(), *"sdgyel"))
 
 
 def stem(word: str) -> str:
     """The stem of a lower-case word."""
     if len(word) <= 2 and len(word.encode("utf-16-le")) <= 4:  # Lucene counts UTF-16 units
+        return word
+    if word[-1] not in _LAST_LETTERS:
         return word
     word = _plurals_and_participles(word)
     if word[-1] == "y" and "v" in _shape(word[:-1]):

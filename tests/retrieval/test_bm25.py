@@ -133,13 +133,24 @@ def test_leaving_passages_out_changes_nothing(world):
 def test_compiled_code_finds_the_same(world):
     pytest.importorskip("numba")
     passages, queries = world
-    passages = passages[:3000]
+    queries = [*queries, " ".join(f"w{rank}" for rank in range(300))]  # more terms than a byte can tell apart
     plain, compiled = BM25Index.of(passages), BM25Index.of(passages, compiled=True)
-    for k in (1, 10, 5000):
+    for k in (1, 10, 7000):
         pairs = zip(plain.search_numbers(queries, k), compiled.search_numbers(queries, k), strict=True)
         for (numbers, scores), (same_numbers, same_scores) in pairs:
             assert numbers.tolist() == same_numbers.tolist()
             assert scores.tolist() == same_scores.tolist()
+
+
+HASHES = st.one_of(st.integers(0, 2**64 - 1), st.integers(0, 50), st.integers(2**64 - 50, 2**64 - 1))
+
+
+@given(st.sets(HASHES, min_size=1), st.lists(HASHES))
+def test_compiled_search_of_hashes_is_that_of_numpy(known, wanted):
+    compiled = pytest.importorskip("skill0.retrieval.bm25_compiled")
+    hashes = np.array(sorted(known), np.uint64)
+    wanted = np.array([*wanted, *known], np.uint64)
+    assert compiled.search_hashes(hashes, wanted).tolist() == np.searchsorted(hashes, wanted).tolist()
 
 
 def test_an_index_of_several_chunks_is_the_same(world, tmp_path, monkeypatch):
