@@ -94,8 +94,7 @@ class BM25Index:
             )
         self.k1, self.b = (fact(header, folder, name, float) for name in ("k1", "b"))
         self._passages = PassageStore(folder)
-        search = self._compiled.search_hashes if self._compiled else np.searchsorted
-        self._vocabulary = Vocabulary(folder, fact(header, folder, "hash_seed", int), search)
+        self._vocabulary = Vocabulary(folder, fact(header, folder, "hash_seed", int), self._compiled)
         self._starts = load_array(folder, "posting_starts")
         self._documents, self._impacts = load_array(folder, "documents"), load_array(folder, "impacts")
         self._counts, self._lengths = load_array(folder, "counts"), load_array(folder, "lengths")
@@ -182,8 +181,8 @@ class BM25Index:
             zeros.met if most < 256 else np.zeros(len(self), np.min_scalar_type(most)),
             zeros.scores,
         )
-        counts = enumerate(found.tolist())
-        return [(best[query, :count], best_scores[query, :count]) for query, count in counts]
+        rows = zip(found.tolist(), best, best_scores, strict=True)
+        return [(numbers[:count], of_query[:count]) for count, numbers, of_query in rows]
 
     def _num_postings(self, term: _Term) -> int:
         first, last = self._starts[term.number : term.number + 2].tolist()

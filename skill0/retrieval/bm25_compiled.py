@@ -177,7 +177,7 @@ def _meet_again(documents: np.ndarray, mark: Any, met: np.ndarray, again: np.nda
 @numba.njit(cache=True)
 def _forget(terms: Terms, past: Any, size: int, postings: Postings, met: np.ndarray) -> None:
     """Wipes out that passages were met with the first terms, which have so many postings."""
-    if 16 * size > len(met):
+    if 64 * size > len(met):
         met[:] = 0
         return
     for term in terms.numbers[:past]:
@@ -336,32 +336,53 @@ def _insert(
 
 
 @numba.njit(cache=True)
-def search_hashes(hashes: np.ndarray, wanted: np.ndarray) -> np.ndarray:
-    """Where each wanted hash is in ascending ones, or would be. Hashes are spread evenly: it is sought near
-    where it must be, in steps that double, and the last step is halved."""
-    places = np.empty(len(wanted), np.int64)
+def find_terms(
+    hashes: np.ndarray,  # (terms of the index,) uint64, ascending
+    starts: np.ndarray,  # (terms of the index + 1,), of their texts
+    texts: np.ndarray,  # (bytes,) uint8
+    wanted: np.ndarray,  # (terms,) uint64
+    wanted_lengths: np.ndarray,  # (terms,)
+    wanted_texts: np.ndarray,  # (bytes,) uint8
+) -> np.ndarray:
+    """The numbers of the wanted terms, -1 for what the index does not have.  # (terms,)"""
+    numbers = np.full(len(wanted), -1, np.int64)
+    start = 0
+    for index, length in enumerate(wanted_lengths):
+        place = _search_hash(hashes, wanted[index])
+        if place < len(hashes) and starts[place + 1] - starts[place] == length:
+            at = 0
+            while at < length and texts[starts[place] + at] == wanted_texts[start + at]:
+                at += 1
+            if at == length:
+                numbers[index] = place
+        start += length
+    return numbers
+
+
+@numba.njit(cache=True)
+def _search_hash(hashes: np.ndarray, wanted: Any) -> Any:
+    """Where a hash is, or would be. They are spread evenly: it is sought near where it must be, in steps that
+    double, and the last step is halved."""
     size = len(hashes)
-    for index, hashed in enumerate(wanted):
-        low = min(size - 1, int(hashed * (size / 2.0**64)))
-        step = 16
-        if hashes[low] < hashed:
+    low = min(size - 1, int(wanted * (size / 2.0**64)))
+    step = 16
+    if hashes[low] < wanted:
+        high = low + step
+        while high < size and hashes[high] < wanted:
+            low, step = high, 2 * step
             high = low + step
-            while high < size and hashes[high] < hashed:
-                low, step = high, 2 * step
-                high = low + step
-            low, high = low + 1, min(high, size)
-        else:
-            high = low
+        low, high = low + 1, min(high, size)
+    else:
+        high = low
+        low = high - step
+        while low >= 0 and hashes[low] >= wanted:
+            high, step = low, 2 * step
             low = high - step
-            while low >= 0 and hashes[low] >= hashed:
-                high, step = low, 2 * step
-                low = high - step
-            low = max(low + 1, 0)
-        while low < high:
-            middle = (low + high) // 2
-            if hashes[middle] < hashed:
-                low = middle + 1
-            else:
-                high = middle
-        places[index] = low
-    return places
+        low = max(low + 1, 0)
+    while low < high:
+        middle = (low + high) // 2
+        if hashes[middle] < wanted:
+            low = middle + 1
+        else:
+            high = middle
+    return low

@@ -26,7 +26,9 @@ _COMMON = "\t\n\r -\xa8\xaa-\xac\xaf-\u024f\u2010-\u2017\u201c-\u201f\u2018\u201
 _LETTER = "A-Za-z\xaa\xb5\xba\xc0-\xd6\xd8-\xf6\xf8-\u024f"
 _UNIT = rf"(?:[0-9]+(?:[.,;'\u2018\u2019][0-9]+)*|[{_LETTER}]+(?:[.:'\xb7\u2018\u2019][{_LETTER}]+)*)"
 _UNCOMMON_CHARACTER = re.compile(f"[^{_COMMON}]")
-_COMMON_WORD = re.compile(rf"_*{_UNIT}+(?:_+{_UNIT}+)*_*")
+# Most words are letters that nothing follows that could belong to them, which is seen sooner.
+_PLAIN_WORD = rf"[A-Za-z]+(?![0-9_.:'\xb7\u2018\u2019{_LETTER}])"
+_COMMON_WORD = re.compile(rf"{_PLAIN_WORD}|_*{_UNIT}+(?:_+{_UNIT}+)*_*")
 
 
 def segment(text: str) -> list[str]:
