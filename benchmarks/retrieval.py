@@ -180,18 +180,18 @@ def _peak_mib() -> float:
 def measure_size(count: int, folder: Path, console: Console) -> dict[str, Any]:
     """Build, disk, memory and speed of every engine at one size."""
     result: dict[str, Any] = {}
-    searches: dict[str, Search] = {}
+    place = {engine: folder / f"{engine.split()[0]}-{count}" for engine in ENGINES}
     for engine in ENGINES:
         console.print(f"{count} passages: building {engine}")
-        place = folder / f"{engine.split()[0]}-{count}"
         if engine == "skill0 numpy":  # the same index
             result[engine] = {"build": result["skill0"]["build"]}
         else:
-            result[engine] = {"build": in_process("build", engine, place, count)}
-        result[engine]["open"] = in_process("open", engine, place, count)
-        sizes = (path.stat().st_size for path in place.rglob("*") if path.is_file())
+            result[engine] = {"build": in_process("build", engine, place[engine], count)}
+        result[engine]["open"] = in_process("open", engine, place[engine], count)
+        sizes = (path.stat().st_size for path in place[engine].rglob("*") if path.is_file())
         result[engine]["disk_mib"] = sum(sizes) / 2**20
-        searches[engine] = open_engine(engine, place)
+    # Not before all are built: what lies in memory unused for a minute may be taken away.
+    searches = {engine: open_engine(engine, place[engine]) for engine in ENGINES}
     for kind, texts in queries(BATCH * ROUNDS).items():
         for engine, speed in speeds(searches, texts).items():
             result[engine][kind] = speed
