@@ -212,6 +212,7 @@ def test_arms_come_in_the_order_of_the_tables() -> None:
         chosen_arms(["defualt"], arms)
 
 
+PLAIN_LIKE_DEFAULT = "plain_grpo_default_beta"
 OF_SKILL0 = {
     "plain_grpo": {"budgets"},
     "full_bank": {"budgets"},
@@ -242,6 +243,8 @@ def test_the_arms_differ_from_their_base_as_their_names_say() -> None:
     assert recipes["half_bank"].training["budgets"] == [files / 2] * 3
     assert recipes["long_skill_free_end"].training["budgets"] == [files, files / 2, 0, 0]
     assert differing(recipes["paired_only"], recipes[DEFAULT]) <= {"internalization_weight"}
+    assert differing(recipes[PLAIN_LIKE_DEFAULT], recipes[PLAIN]) == {"beta"}
+    assert recipes[PLAIN_LIKE_DEFAULT].training["beta"] == recipes[DEFAULT].training["beta"]
     assert differing(recipes["default_both"], recipes[DEFAULT]) <= {"helpfulness_from"}
     assert differing(recipes["internalization_only"], recipes["default_full_bank"]) == {"policy_weight"}
     for name, keys in OF_SKILL0.items():
@@ -266,7 +269,7 @@ def test_every_arm_ends_without_skills_unless_it_is_there_to_keep_them(name: str
     bank = SkillBank.load(recipe.skills.bank)
     curriculum = make_curriculum(config, bank, config.max_steps)
     assert (curriculum.budgets[-1] > 0) == (name in NEVER_WITHDRAWN_BY_BUDGET)
-    assert (curriculum.budgets[0] > 0) == (name != PLAIN)
+    assert (curriculum.budgets[0] > 0) == (name not in (PLAIN, PLAIN_LIKE_DEFAULT))
 
 
 @pytest.mark.integration
