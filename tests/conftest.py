@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 from hypothesis import settings
 
-# Machines are shared and slow at times: an example that takes long is no failure.
-settings.register_profile("skill0", deadline=None)
+# Machines are shared and slow at times: an example that takes long is no failure. Every run draws the same
+# examples; `pytest -m hypothesis --hypothesis-profile=explore` draws others each time, and more.
+settings.register_profile("skill0", deadline=None, derandomize=True)
+settings.register_profile("explore", deadline=None, max_examples=500)
 settings.load_profile("skill0")
 
 

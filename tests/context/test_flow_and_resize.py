@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from skill0.context import CELLS, ROLES, ContextRenderer, PageStyle, Segment
@@ -80,10 +80,13 @@ def test_a_factor_of_one_changes_nothing():
 
 
 @given(st.integers(0, 200), st.floats(1, 5), st.floats(1, 5), st.sampled_from([56, 112, 392, 560]))
+@example(1, 1.0, 2.0, 112)  # 28 x 112, and 28 x 84, which is made 56 x 84
 def test_a_larger_factor_never_costs_more(rows, one, other, width):
+    """But for what the image processor's least area asks for: of a page three tokens wide, two rows of them."""
     small, large = sorted((one, other))
     style = PageStyle(width=width, compression="resize")
-    assert style.compressed(large).visual_tokens(rows) <= style.compressed(small).visual_tokens(rows)
+    cost = style.compressed(large).visual_tokens(rows)
+    assert cost <= max(6, style.compressed(small).visual_tokens(rows))
 
 
 @given(st.floats(1, 5), st.integers(14, 60), st.integers(0, 14))
