@@ -82,7 +82,7 @@ def test_a_factor_of_one_changes_nothing():
 @given(st.integers(0, 200), st.floats(1, 5), st.floats(1, 5), st.sampled_from([56, 112, 392, 560]))
 @example(1, 1.0, 2.0, 112)  # 28 x 112, and 28 x 84, which is made 56 x 84
 def test_a_larger_factor_never_costs_more(rows, one, other, width):
-    """But for what the image processor's least area asks for: of a page three tokens wide, two rows of them."""
+    """But for the least area that the image processor takes: six tokens, of a page three of them wide."""
     small, large = sorted((one, other))
     style = PageStyle(width=width, compression="resize")
     cost = style.compressed(large).visual_tokens(rows)
