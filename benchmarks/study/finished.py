@@ -31,7 +31,7 @@ from study.facts import ShowsFact, shows_fact
 class Run:
     """A finished run. `probes` maps optimizer steps to reports on the validation tasks; `before` and `after`
     are on the held-out tasks. `helpfulness_from` is the setting of the recipe. `shows_fact` is None for
-    official games."""
+    official games and for questions to a corpus."""
 
     arm: str
     seed: int
@@ -87,8 +87,10 @@ class Run:
 
     @property
     def chance_of_first_move(self) -> Rate:
-        """The same for a policy that picks commands at random."""
-        return self.first_moves(self.before[RANDOM])
+        """The same for a policy that picks commands at random; of no episodes where none are offered."""
+        random = self.before[RANDOM]
+        picked = any(action for outcome in random.valid for action in outcome.actions)
+        return self.first_moves(random) if picked else Rate(0, 0)
 
     def curve(self, arm: str, task_type: str | None = None) -> list[tuple[int, float]]:
         """Success of the probes over episodes played, on one task type or all."""

@@ -142,8 +142,8 @@ def on_the_way_table(by_arm: Mapping[str, Sequence[Run]]) -> Table:
     note = (
         "In %. First moves: episodes without skills whose first telling move shows the fact (the first "
         "`go to` leads where the object is kept; in households of procedure, to an appliance that is asked "
-        "for), pooled over seeds [95 %, Wilson]; by chance: a random policy. Tokens: text + visual, a turn's "
-        "context after training."
+        "for; in the almanac, the first section searched tells it), pooled over seeds [95 %, Wilson]; by "
+        "chance: a random policy. Tokens: text + visual, a turn's context after training."
     )
     return Table("On the way", columns, tuple(rows), note)
 

@@ -16,7 +16,7 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from study.arms import ABLATIONS, DEFAULT, PLAIN, PUBLISHED, all_arms, chosen_arms  # noqa: E402
 from study.episodes import most_rounds, plan, validation_cost, validations  # noqa: E402
-from study.facts import first_place, goes_where_kept, wanted_appliances  # noqa: E402
+from study.facts import first_place, goes_where_kept, reads_where_told, wanted_appliances  # noqa: E402
 from study.intervals import Mean, mean_over_seeds, overlap, paired_difference  # noqa: E402
 from study.jobs import scaled_budgets  # noqa: E402
 from study.tables import mean_curve, pool  # noqa: E402
@@ -198,6 +198,18 @@ def test_the_first_appliance_tells_what_a_word_asks_for() -> None:
     wanted = wanted_appliances(tasks, convention)
     assert wanted == {"one": {"microwave"}, "two": {"sinkbasin", "fridge"}, "last": {"fridge"}}
     assert first_place(("go to shelf 1", "go to fridge 1"), {"fridge": 0, "microwave": 0}) == "fridge"
+
+
+def test_the_first_section_searched_tells_where_a_relation_is_told() -> None:
+    arrangement = {"currency": "economy"}
+
+    def reads(*actions: str) -> bool:
+        return reads_where_told(outcome("currency Mexico", *actions), arrangement)
+
+    assert reads("<search>economy of Mexico</search>", "<answer>Mexican pesos</answer>")
+    assert reads("<search>capital Mexico</search>", "<search>economy of Mexico</search>")  # names no section
+    assert not reads("<search>people of Mexico</search>", "<search>economy of Mexico</search>")
+    assert not reads("", "<answer>Mexican pesos</answer>")
 
 
 # ---------------------------------------------------------------- the arms
