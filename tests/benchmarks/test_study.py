@@ -16,7 +16,13 @@ sys.path.insert(0, str(ROOT / "benchmarks"))
 
 from study.arms import ABLATIONS, DEFAULT, PLAIN, PUBLISHED, all_arms, chosen_arms  # noqa: E402
 from study.episodes import most_rounds, plan, validation_cost, validations  # noqa: E402
-from study.facts import first_place, goes_where_kept, reads_where_told, wanted_appliances  # noqa: E402
+from study.facts import (  # noqa: E402
+    first_place,
+    goes_where_kept,
+    reads_where_told,
+    shows_fact,
+    wanted_appliances,
+)
 from study.intervals import Mean, mean_over_seeds, overlap, paired_difference  # noqa: E402
 from study.jobs import scaled_budgets  # noqa: E402
 from study.tables import mean_curve, pool  # noqa: E402
@@ -210,6 +216,16 @@ def test_the_first_section_searched_tells_where_a_relation_is_told() -> None:
     assert reads("<search>capital Mexico</search>", "<search>economy of Mexico</search>")  # names no section
     assert not reads("<search>people of Mexico</search>", "<search>economy of Mexico</search>")
     assert not reads("", "<answer>Mexican pesos</answer>")
+
+
+def test_each_recipe_has_the_test_of_its_own_facts() -> None:
+    """The true arrangement in the almanac; for a corpus, as for official games, none is known."""
+    curricula = ABLATIONS.parent
+    almanac = shows_fact(load_recipe(curricula / "search_cpu.yaml"))
+    assert almanac is not None
+    assert almanac(outcome("capital Peru", "<search>government of Peru</search>"))
+    assert not almanac(outcome("capital Peru", "<search>people of Peru</search>"))
+    assert shows_fact(load_recipe(curricula / "search_3b.yaml")) is None
 
 
 # ---------------------------------------------------------------- the arms
