@@ -18,14 +18,15 @@ from skill0.policy.vision import MatmulPatchEmbedding, SharingVisionTower, equal
 
 @pytest.fixture
 def official():
-    """A tiny model with the classes transformers gives it: two blocks, one of them with window attention."""
+    """A tiny model with the classes transformers gives it: two blocks, one of them with window attention.
+    In 64 bits: in 32 the order of sums over pages shows in gradients, on some processors more than on others."""
     settings = TinyPolicySettings(vision_depth=2)
     model, _ = build_tiny_policy(settings, LEXICON)
     tower = model.model.visual
     tower.__class__ = Qwen2_5_VisionTransformerPretrainedModel
     tower.patch_embed.proj.__class__ = nn.Conv3d
     tower.fullatt_block_indexes = [1]
-    return model
+    return model.double()
 
 
 @pytest.fixture
@@ -45,9 +46,9 @@ SHORT, WIDE = ("fork: drawer", 112), ("apple: fridge\n" * 8, 252)
 
 
 def assert_gradients_close(ours, theirs):
-    """Sums over pages in another order. In 32 bits they differ by up to 1.4e-5 of the largest (seen)."""
+    """By the scale of each parameter: sums over pages are large."""
     scale = max(theirs.abs().max().item(), 1)
-    torch.testing.assert_close(ours, theirs, atol=5e-5 * scale, rtol=1e-4)
+    torch.testing.assert_close(ours, theirs, atol=1e-5 * scale, rtol=1e-4)
 
 
 @pytest.mark.parametrize(
