@@ -19,7 +19,7 @@ from skill0.policy.vision import MatmulPatchEmbedding, SharingVisionTower, equal
 @pytest.fixture
 def official():
     """A tiny model with the classes transformers gives it: two blocks, one of them with window attention.
-    In 64 bits: in 32 the order of sums over pages shows in gradients, on some processors more than on others."""
+    In 64 bits: in 32 the order of sums over pages shows in gradients, on some processors more."""
     settings = TinyPolicySettings(vision_depth=2)
     model, _ = build_tiny_policy(settings, LEXICON)
     tower = model.model.visual
